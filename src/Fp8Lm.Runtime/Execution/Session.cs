@@ -1,0 +1,100 @@
+using System;
+
+namespace Fp8Lm.Execution;
+
+/// <summary>
+/// A program bound to sizes and to memory on one device. Generated code asks it for addresses and launches kernels; addresses are host
+/// pointers on the CPU and device pointers on CUDA.
+/// </summary>
+public abstract class Session : IDisposable
+{
+    /// <summary>Values of all dimensions.</summary>
+    public abstract DimBinding Dims { get; }
+
+    /// <summary>Whether the forward pass of repeated blocks is recomputed in backward instead of being saved.</summary>
+    public abstract bool Checkpointing { get; }
+
+    /// <summary>Queues kernel number <paramref name="kernel"/>; pointers and 64-bit integers, in the order of <see cref="KernelInfo.Arguments"/>.</summary>
+    public abstract void Launch(int kernel, params ReadOnlySpan<nint> args);
+
+    /// <summary>Address of a buffer's instance; <paramref name="layer"/> is taken as its <see cref="BufferScope"/> says.</summary>
+    public abstract nint Buffer(int buffer, long layer);
+
+    /// <summary>Master weights (F32) of one instance of a parameter.</summary>
+    public abstract nint Master(int parameter, long layer);
+
+    /// <summary>Gradient (F32) of one instance of a parameter.</summary>
+    public abstract nint Gradient(int parameter, long layer);
+
+    /// <summary>One F32: what values are multiplied with before the cast to FP8.</summary>
+    public abstract nint Scale(int scale, long layer);
+
+    /// <summary>One F32: the reciprocal of <see cref="Scale"/>.</summary>
+    public abstract nint ScaleInverse(int scale, long layer);
+
+    /// <summary>One U32: the bits of the largest magnitude seen this step (an integer maximum keeps NaN and infinity visible).</summary>
+    public abstract nint Amax(int scale, long layer);
+
+    /// <summary>The <see cref="StepState"/>.</summary>
+    public abstract nint State { get; }
+
+    /// <summary>Token ids of the micro-batch, I32 [micro-batch, sequence].</summary>
+    public abstract nint Tokens { get; }
+
+    /// <summary>Labels of the micro-batch, I32 [micro-batch, sequence]; negative: ignored.</summary>
+    public abstract nint Labels { get; }
+
+    /// <summary>Weights of the labels, F32 [micro-batch, sequence].</summary>
+    public abstract nint LabelWeights { get; }
+
+    // Whole-arena addresses for the optimizer kernels: all parameters in one run of F32 elements, those with weight decay first.
+
+    /// <summary>All master weights, F32.</summary>
+    public abstract nint MasterArena { get; }
+
+    /// <summary>All gradients, F32.</summary>
+    public abstract nint GradientArena { get; }
+
+    /// <summary>All first moments, F32.</summary>
+    public abstract nint FirstMomentArena { get; }
+
+    /// <summary>All second moments, F32.</summary>
+    public abstract nint SecondMomentArena { get; }
+
+    /// <summary>All scales of FP8 tensors, F32; the same order as <see cref="ScaleInverseArena"/>, <see cref="AmaxArena"/>.</summary>
+    public abstract nint ScaleArena { get; }
+
+    /// <summary>All reciprocals of scales, F32.</summary>
+    public abstract nint ScaleInverseArena { get; }
+
+    /// <summary>All amax of this step, U32 bits.</summary>
+    public abstract nint AmaxArena { get; }
+
+    /// <summary>Amax histories, F32 [HistoryLength, slots].</summary>
+    public abstract nint AmaxHistoryArena { get; }
+
+    /// <summary>Largest representable value per slot, F32.</summary>
+    public abstract nint ScaleMaximumArena { get; }
+
+    /// <summary>Elements of the parameter arenas.</summary>
+    public abstract long ParameterElements { get; }
+
+    /// <summary>Elements of the leading run of parameters that have weight decay.</summary>
+    public abstract long DecayedElements { get; }
+
+    /// <summary>Number of FP8 scale slots.</summary>
+    public abstract long ScaleSlots { get; }
+
+    /// <summary>Scratch for fixed-order reductions, at least 64 KiB.</summary>
+    public abstract nint ReductionScratch { get; }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Dispose(true);
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>Gives back device memory.</summary>
+    protected abstract void Dispose(bool disposing);
+}
