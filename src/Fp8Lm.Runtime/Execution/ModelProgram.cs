@@ -50,6 +50,9 @@ public abstract class ModelProgram
     /// <summary>Gradient norm, clipping, AdamW, scale update and <see cref="CastWeights"/>.</summary>
     public abstract void Optimize(Session session);
 
+    /// <summary>Rolls the amax histories and derives the next scales, as <see cref="Optimize"/> does in passing; nothing in recipes without FP8. Calibrates scales before the first step.</summary>
+    public abstract void UpdateScales(Session session);
+
     /// <summary>Forward, loss and backward of the micro-batch that is loaded.</summary>
     public abstract void TrainMicroBatch(Session session);
 }

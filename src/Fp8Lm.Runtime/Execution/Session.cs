@@ -8,6 +8,12 @@ namespace Fp8Lm.Execution;
 /// </summary>
 public abstract class Session : IDisposable
 {
+    /// <summary>The memory of the session, as planned.</summary>
+    public abstract MemoryPlan Plan { get; }
+
+    /// <summary>The device's name for messages and summaries: <c>cpu</c>, or the GPU's name.</summary>
+    public abstract string Device { get; }
+
     /// <summary>Values of all dimensions.</summary>
     public abstract DimBinding Dims { get; }
 
@@ -87,6 +93,20 @@ public abstract class Session : IDisposable
 
     /// <summary>Scratch for fixed-order reductions, at least 64 KiB.</summary>
     public abstract nint ReductionScratch { get; }
+
+    // Host access, so that initialisation, batches, checkpoints and generation do not know the device.
+
+    /// <summary>Copies session memory to the host; returns when everything queued before has run and the bytes are there.</summary>
+    public abstract void CopyToHost(nint source, Span<byte> destination);
+
+    /// <summary>Copies host memory into the session, ordered after everything queued before; <paramref name="source"/> may be reused on return.</summary>
+    public abstract void CopyFromHost(ReadOnlySpan<byte> source, nint destination);
+
+    /// <summary>Queues zeroing of session memory.</summary>
+    public abstract void Clear(nint address, long bytes);
+
+    /// <summary>Waits for everything queued; errors of kernels surface here at the latest.</summary>
+    public abstract void Synchronize();
 
     /// <inheritdoc/>
     public void Dispose()

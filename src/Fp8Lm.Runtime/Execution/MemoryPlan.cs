@@ -1,0 +1,321 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using System.Runtime.CompilerServices;
+
+namespace Fp8Lm.Execution;
+
+/// <summary>The blocks of memory of a session; a back end allocates one block per arena.</summary>
+public enum ArenaKind
+{
+    /// <summary>Copies of weights in the formats kernels read, and whatever else lives as long as the session.</summary>
+    Weights,
+    /// <summary>Master weights, F32.</summary>
+    Master,
+    /// <summary>Gradients, F32; cleared at the start of a step.</summary>
+    Gradients,
+    /// <summary>First moments, F32.</summary>
+    FirstMoment,
+    /// <summary>Second moments, F32.</summary>
+    SecondMoment,
+    /// <summary>Saved values, values in flight and scratch of kernels; intervals share memory.</summary>
+    Activations,
+    /// <summary>Batch, step state, FP8 scales and histories, reduction scratch.</summary>
+    Workspace,
+}
+
+/// <summary>The parts of the workspace arena.</summary>
+public enum WorkspacePart
+{
+    /// <summary><see cref="StepState"/>.</summary>
+    State,
+    /// <summary>I32 [micro-batch, sequence].</summary>
+    Tokens,
+    /// <summary>I32 [micro-batch, sequence].</summary>
+    Labels,
+    /// <summary>F32 [micro-batch, sequence].</summary>
+    LabelWeights,
+    /// <summary>F32 [slots].</summary>
+    Scale,
+    /// <summary>F32 [slots].</summary>
+    ScaleInverse,
+    /// <summary>U32 [slots].</summary>
+    Amax,
+    /// <summary>F32 [history, slots].</summary>
+    AmaxHistory,
+    /// <summary>F32 [slots].</summary>
+    ScaleMaximum,
+    /// <summary>Scratch for fixed-order reductions.</summary>
+    ReductionScratch,
+}
+
+/// <summary>Where the instances of a buffer lie.</summary>
+/// <param name="Arena">Its arena.</param>
+/// <param name="Offset">Offset of instance 0.</param>
+/// <param name="Stride">Bytes from one instance to the next.</param>
+/// <param name="Instances">How many instances there are.</param>
+/// <param name="Bytes">Bytes of one instance, without alignment.</param>
+public readonly record struct BufferPlacement(ArenaKind Arena, long Offset, long Stride, long Instances, long Bytes);
+
+/// <summary>Where the instances of a parameter lie in each of the four parameter arenas.</summary>
+/// <param name="Offset">Element offset of instance 0.</param>
+/// <param name="Stride">Elements from one instance to the next.</param>
+/// <param name="Instances">How many instances there are.</param>
+/// <param name="Elements">Elements of one instance, without alignment.</param>
+public readonly record struct ParameterPlacement(long Offset, long Stride, long Instances, long Elements);
+
+/// <summary>
+/// The memory of a program at given sizes, as arithmetic: nothing is allocated, so a plan of a model that does not fit is as cheap as
+/// one that does. Sessions of every back end lay their memory out by it.
+/// </summary>
+public sealed class MemoryPlan
+{
+    /// <summary>Instances of parameters start at multiples of this many elements; the elements between stay zero.</summary>
+    public const int ParameterAlignment = 64;
+
+    /// <summary>Bytes of <see cref="WorkspacePart.ReductionScratch"/>.</summary>
+    public const int ReductionScratchBytes = 64 * 1024;
+
+    private readonly long[] arenaBytes = new long[Enum.GetValues<ArenaKind>().Length];
+    private readonly long[] categoryBytes = new long[Enum.GetValues<BufferCategory>().Length];
+    private readonly long[] workspaceOffsets = new long[Enum.GetValues<WorkspacePart>().Length];
+
+    private MemoryPlan(ModelDefinition definition, ModelProgram program, DimBinding dims, bool checkpointing, bool training)
+    {
+        Definition = definition;
+        Program = program;
+        Dims = dims;
+        Checkpointing = checkpointing;
+        Training = training;
+        Parameters = PlaceParameters();
+        (ScaleFirstSlots, ScaleSlots) = PlaceScales();
+        Buffers = PlaceBuffers();
+        PlaceWorkspace();
+    }
+
+    /// <summary>The model.</summary>
+    public ModelDefinition Definition { get; }
+
+    /// <summary>The compiled recipe.</summary>
+    public ModelProgram Program { get; }
+
+    /// <summary>Values of all dimensions.</summary>
+    public DimBinding Dims { get; }
+
+    /// <summary>Whether repeated blocks are recomputed in backward.</summary>
+    public bool Checkpointing { get; }
+
+    /// <summary>False for a plan without gradients and moments (generation).</summary>
+    public bool Training { get; }
+
+    /// <summary>Placement of each buffer of the program.</summary>
+    public IReadOnlyList<BufferPlacement> Buffers { get; }
+
+    /// <summary>Placement of each parameter of the model.</summary>
+    public IReadOnlyList<ParameterPlacement> Parameters { get; }
+
+    /// <summary>First slot of each scale family.</summary>
+    public IReadOnlyList<long> ScaleFirstSlots { get; }
+
+    /// <summary>Number of scale slots.</summary>
+    public long ScaleSlots { get; }
+
+    /// <summary>Elements of each parameter arena, alignment included.</summary>
+    public long ParameterElements { get; private set; }
+
+    /// <summary>Elements of the leading run of parameters with weight decay, alignment included.</summary>
+    public long DecayedElements { get; private set; }
+
+    /// <summary>Elements of all parameters without alignment: the size of the model.</summary>
+    public long ParameterCount { get; private set; }
+
+    /// <summary>Peak bytes of the whole plan.</summary>
+    public long TotalBytes => arenaBytes.Sum();
+
+    /// <summary>Bytes of one arena.</summary>
+    public long Bytes(ArenaKind arena) => arenaBytes[(int)arena];
+
+    /// <summary>Peak bytes of one category; the categories add up to <see cref="TotalBytes"/>.</summary>
+    public long Bytes(BufferCategory category) => categoryBytes[(int)category];
+
+    /// <summary>Offset of a part of the workspace arena.</summary>
+    public long Offset(WorkspacePart part) => workspaceOffsets[(int)part];
+
+    /// <summary>Plans a program.</summary>
+    /// <param name="definition">The model.</param>
+    /// <param name="program">One of its recipes.</param>
+    /// <param name="dims">Values of all dimensions.</param>
+    /// <param name="checkpointing">Whether repeated blocks are recomputed in backward.</param>
+    /// <param name="training">False leaves out gradients and moments.</param>
+    /// <exception cref="OverflowException">A size exceeds 64 bits.</exception>
+    public static MemoryPlan Create(ModelDefinition definition, ModelProgram program, DimBinding dims, bool checkpointing, bool training = true)
+    {
+        ArgumentNullException.ThrowIfNull(definition);
+        ArgumentNullException.ThrowIfNull(program);
+        ArgumentNullException.ThrowIfNull(dims);
+        if (dims.Count != DimBinding.FirstModelDim + definition.Dims.Length)
+        {
+            throw new ArgumentException(
+                $"{definition.Name} has {definition.Dims.Length} dimensions ({string.Join(", ", definition.Dims)}) besides micro-batch and sequence; "
+                + $"the binding has {dims.Count - DimBinding.FirstModelDim}.", nameof(dims));
+        }
+
+        return new MemoryPlan(definition, program, dims, checkpointing, training);
+    }
+
+    /// <summary>Instances of a buffer that live at once.</summary>
+    public static long Instances(BufferInfo buffer, DimBinding dims, bool checkpointing)
+    {
+        ArgumentNullException.ThrowIfNull(buffer);
+        return buffer.Scope switch
+        {
+            BufferScope.Single => 1,
+            BufferScope.PerLayer => checkpointing ? 1 : buffer.Layers(dims),
+            BufferScope.Carried => buffer.Layers(dims) + 1,
+            BufferScope.PingPong => 2,
+            BufferScope.PerLayerAlways => buffer.Layers(dims),
+            _ => throw new ArgumentOutOfRangeException(nameof(buffer), buffer.Scope, "Unknown scope."),
+        };
+    }
+
+    private ParameterPlacement[] PlaceParameters()
+    {
+        var placements = new ParameterPlacement[Definition.Parameters.Length];
+        long offset = 0;
+
+        // Two rounds: the optimizer applies decay to a prefix of the arena.
+        foreach (bool decay in (ReadOnlySpan<bool>)[true, false])
+        {
+            for (int i = 0; i < placements.Length; i++)
+            {
+                ParameterInfo parameter = Definition.Parameters[i];
+                if (parameter.Decay != decay)
+                {
+                    continue;
+                }
+
+                long elements = parameter.Elements(Dims);
+                long layers = parameter.Layers(Dims);
+                long stride = ArenaLayout.AlignTo<long>(elements, ParameterAlignment);
+                placements[i] = new ParameterPlacement(offset, stride, layers, elements);
+                offset = checked(offset + stride * layers);
+                ParameterCount = checked(ParameterCount + elements * layers);
+            }
+
+            DecayedElements = decay ? offset : DecayedElements;
+        }
+
+        ParameterElements = offset;
+        long bytes = ArenaLayout.Align(checked(offset * sizeof(float)));
+        arenaBytes[(int)ArenaKind.Master] = bytes;
+        Count(BufferCategory.Optimizer, bytes);
+        if (Training)
+        {
+            arenaBytes[(int)ArenaKind.Gradients] = arenaBytes[(int)ArenaKind.FirstMoment] = arenaBytes[(int)ArenaKind.SecondMoment] = bytes;
+            Count(BufferCategory.Gradients, bytes);
+            Count(BufferCategory.Optimizer, checked(2 * bytes));
+        }
+
+        return placements;
+    }
+
+    private (long[] First, long Slots) PlaceScales()
+    {
+        long[] first = new long[Program.Scales.Count];
+        long slots = 0;
+        for (int i = 0; i < first.Length; i++)
+        {
+            first[i] = slots;
+            slots = checked(slots + Program.Scales[i].Layers(Dims));
+        }
+
+        return (first, slots);
+    }
+
+    private BufferPlacement[] PlaceBuffers()
+    {
+        var placements = new BufferPlacement[Program.Buffers.Count];
+        var shared = new List<int>();
+        var requests = new List<ArenaRequest>();
+        long persistent = 0;
+        for (int i = 0; i < placements.Length; i++)
+        {
+            BufferInfo buffer = Program.Buffers[i];
+            long bytes = checked(buffer.Elements(Dims) * buffer.Format.Bytes());
+            long stride = ArenaLayout.Align(bytes);
+            long instances = Instances(buffer, Dims, Checkpointing);
+            long total = checked(stride * instances);
+            if (buffer.Category is BufferCategory.Activations or BufferCategory.Workspace)
+            {
+                placements[i] = new BufferPlacement(ArenaKind.Activations, 0, stride, instances, bytes);
+                shared.Add(i);
+                requests.Add(new ArenaRequest(total, buffer.FirstUse, buffer.LastUse));
+            }
+            else
+            {
+                // Weight copies and the like survive the step, so no interval frees them.
+                placements[i] = new BufferPlacement(ArenaKind.Weights, persistent, stride, instances, bytes);
+                persistent = checked(persistent + total);
+                Count(buffer.Category, total);
+            }
+        }
+
+        ArenaLayout layout = ArenaLayout.Pack(requests);
+        for (int i = 0; i < shared.Count; i++)
+        {
+            placements[shared[i]] = placements[shared[i]] with { Offset = layout.Offsets[i] };
+        }
+
+        arenaBytes[(int)ArenaKind.Weights] = persistent;
+        arenaBytes[(int)ArenaKind.Activations] = layout.Bytes;
+        long scratch = ScratchAtPeak(shared, requests);
+        Count(BufferCategory.Workspace, scratch);
+        Count(BufferCategory.Activations, layout.Bytes - scratch);
+        return placements;
+    }
+
+    /// <summary>Bytes of kernel scratch at the position where most bytes are live; the rest of the shared arena counts as activations.</summary>
+    private long ScratchAtPeak(List<int> shared, List<ArenaRequest> requests)
+    {
+        long peak = -1, scratch = 0;
+        foreach (int position in requests.Select(r => r.FirstUse).Distinct().Order())
+        {
+            long live = 0, liveScratch = 0;
+            for (int i = 0; i < shared.Count; i++)
+            {
+                if (requests[i].FirstUse <= position && position <= requests[i].LastUse)
+                {
+                    live += requests[i].Bytes;
+                    liveScratch += Program.Buffers[shared[i]].Category == BufferCategory.Workspace ? requests[i].Bytes : 0;
+                }
+            }
+
+            if (live > peak)
+            {
+                (peak, scratch) = (live, liveScratch);
+            }
+        }
+
+        return scratch;
+    }
+
+    private void PlaceWorkspace()
+    {
+        long batch = checked(Dims.Tokens * 4);
+        long scales = checked(ScaleSlots * sizeof(float));
+        long history = checked(scales * Math.Max(1, Program.Scaling?.HistoryLength ?? 1));
+        ReadOnlySpan<long> bytes =
+            [Unsafe.SizeOf<StepState>(), batch, batch, batch, scales, scales, scales, history, scales, ReductionScratchBytes];
+        long offset = 0;
+        for (int part = 0; part < bytes.Length; part++)
+        {
+            workspaceOffsets[part] = offset;
+            offset = checked(offset + ArenaLayout.Align(bytes[part]));
+        }
+
+        arenaBytes[(int)ArenaKind.Workspace] = offset;
+        Count(BufferCategory.Workspace, offset);
+    }
+
+    private void Count(BufferCategory category, long bytes) => categoryBytes[(int)category] = checked(categoryBytes[(int)category] + bytes);
+}

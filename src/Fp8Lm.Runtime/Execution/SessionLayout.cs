@@ -1,0 +1,76 @@
+using System;
+
+namespace Fp8Lm.Execution;
+
+/// <summary>A <see cref="MemoryPlan"/> with a base address per arena: turns buffers, parameters and scales into addresses, wherever the memory is.</summary>
+public sealed class SessionLayout
+{
+    private readonly nint[] bases;
+    private readonly bool[] alternating;
+
+    /// <summary>Binds a plan to memory.</summary>
+    /// <param name="plan">The plan.</param>
+    /// <param name="arenaAddress">Base address of an arena, aligned to <see cref="ArenaLayout.Alignment"/>; zero for one without bytes.</param>
+    public SessionLayout(MemoryPlan plan, Func<ArenaKind, nint> arenaAddress)
+    {
+        ArgumentNullException.ThrowIfNull(plan);
+        ArgumentNullException.ThrowIfNull(arenaAddress);
+        Plan = plan;
+        bases = Array.ConvertAll(Enum.GetValues<ArenaKind>(), arena => arenaAddress(arena));
+        alternating = new bool[plan.Buffers.Count];
+        for (int i = 0; i < alternating.Length; i++)
+        {
+            alternating[i] = plan.Program.Buffers[i].Scope == BufferScope.PingPong;
+        }
+    }
+
+    /// <summary>The plan.</summary>
+    public MemoryPlan Plan { get; }
+
+    /// <summary>Base address of an arena.</summary>
+    public nint Arena(ArenaKind arena) => bases[(int)arena];
+
+    /// <summary>Address of a part of the workspace.</summary>
+    public nint Workspace(WorkspacePart part) => bases[(int)ArenaKind.Workspace] + (nint)Plan.Offset(part);
+
+    /// <summary>Instance of a buffer that a layer uses: one for all, one per layer, or two in turn.</summary>
+    public long Instance(int buffer, long layer)
+    {
+        BufferPlacement placement = Plan.Buffers[buffer];
+        long instance = placement.Instances == 1 ? 0 : alternating[buffer] ? layer & 1 : layer;
+        return (ulong)instance < (ulong)placement.Instances
+            ? instance
+            : throw new ArgumentOutOfRangeException(
+                nameof(layer), layer, $"Buffer '{Plan.Program.Buffers[buffer].Name}' has {placement.Instances} instances.");
+    }
+
+    /// <summary>Address of the instance of a buffer that a layer uses.</summary>
+    public nint Buffer(int buffer, long layer)
+    {
+        BufferPlacement placement = Plan.Buffers[buffer];
+        return bases[(int)placement.Arena] + (nint)(placement.Offset + (Instance(buffer, layer) * placement.Stride));
+    }
+
+    /// <summary>Address of one instance of a parameter in one of the parameter arenas.</summary>
+    public nint Parameter(ArenaKind arena, int parameter, long layer)
+    {
+        ParameterPlacement placement = Plan.Parameters[parameter];
+        if ((ulong)layer >= (ulong)placement.Instances)
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(layer), layer, $"Parameter '{Plan.Definition.Parameters[parameter].Name}' has {placement.Instances} instances.");
+        }
+
+        return bases[(int)arena] + (nint)((placement.Offset + (layer * placement.Stride)) * sizeof(float));
+    }
+
+    /// <summary>Address of one slot of a scale family in a workspace part of four bytes per slot.</summary>
+    public nint ScaleSlot(WorkspacePart part, int scale, long layer)
+    {
+        long slot = Plan.ScaleFirstSlots[scale] + layer;
+        long end = scale + 1 < Plan.ScaleFirstSlots.Count ? Plan.ScaleFirstSlots[scale + 1] : Plan.ScaleSlots;
+        return layer >= 0 && slot < end
+            ? Workspace(part) + (nint)(slot * sizeof(float))
+            : throw new ArgumentOutOfRangeException(nameof(layer), layer, $"Scale family '{Plan.Program.Scales[scale].Name}' has no such layer.");
+    }
+}
