@@ -1,0 +1,65 @@
+namespace Fp8Lm;
+
+/// <summary>A recipe of the user's own: a built-in one with some entries of its table replaced.</summary>
+/// <example>
+/// <code>
+/// [ModelRecipe] static readonly RecipeDefinition AllE4M3 = new(Recipe.TransformerEngine) { OutputGradient = Format.E4M3 };
+/// </code>
+/// </example>
+public sealed class RecipeDefinition
+{
+    /// <summary>Starts from a built-in recipe.</summary>
+    /// <param name="baseRecipe">What holds for everything the initialiser does not name.</param>
+    public RecipeDefinition(Recipe baseRecipe) => BaseRecipe = baseRecipe;
+
+    /// <summary>The recipe this one starts from.</summary>
+    public Recipe BaseRecipe { get; }
+
+    /// <summary>Activations stored between kernels, and 16-bit GEMM operands: F32 or BF16.</summary>
+    public Format Compute { get; init; }
+
+    /// <summary>Inputs of linear layers in repeated modules, as the GEMM reads them.</summary>
+    public Format Input { get; init; }
+
+    /// <summary>Weights of such layers, as the GEMM reads them.</summary>
+    public Format Weight { get; init; }
+
+    /// <summary>Gradients of such layers' outputs, as the GEMM reads them.</summary>
+    public Format OutputGradient { get; init; }
+
+    /// <summary>Gradients of weights, as stored and accumulated.</summary>
+    public Format WeightGradient { get; init; }
+
+    /// <summary>Embedding table and output head.</summary>
+    public Format Head { get; init; }
+
+    /// <summary>Master weights.</summary>
+    public Format Master { get; init; }
+
+    /// <summary>First moment of Adam.</summary>
+    public Format FirstMoment { get; init; }
+
+    /// <summary>Second moment of Adam.</summary>
+    public Format SecondMoment { get; init; }
+
+    /// <summary>What collectives move.</summary>
+    public Format Payload { get; init; }
+
+    /// <summary>Where FP8 scales come from.</summary>
+    public ScalePolicy Scaling { get; init; }
+
+    /// <summary>Steps that a delayed scale looks back.</summary>
+    public int AmaxHistory { get; init; }
+
+    /// <summary>Scales are divided by two to this power.</summary>
+    public int Margin { get; init; }
+
+    /// <summary>Whether scales are rounded down to powers of two.</summary>
+    public bool PowerOfTwoScales { get; init; }
+
+    /// <summary>Whether the forward GEMM promotes its FP8 accumulator to FP32 every 128 of K.</summary>
+    public bool PromoteForward { get; init; }
+
+    /// <summary>Whether the gradient GEMMs do.</summary>
+    public bool PromoteBackward { get; init; }
+}
