@@ -1,0 +1,43 @@
+using System;
+using System.Runtime.InteropServices;
+using Fp8Lm.Cuda.Interop;
+
+namespace Fp8Lm.Cuda;
+
+/// <summary>A call of the CUDA driver or of NVRTC failed, or the machine lacks what the CUDA back end needs.</summary>
+public sealed class CudaException : Exception
+{
+    /// <summary>Creates the exception with a message for the user.</summary>
+    public CudaException(string message)
+        : base(message)
+    {
+    }
+
+    /// <summary>Creates an exception without a message.</summary>
+    public CudaException()
+    {
+    }
+
+    /// <summary>Creates the exception with a message and its cause.</summary>
+    public CudaException(string message, Exception innerException)
+        : base(message, innerException)
+    {
+    }
+
+    /// <summary>Throws unless a driver call succeeded.</summary>
+    internal static void ThrowIfFailed(int result, string action)
+    {
+        if (result != 0)
+        {
+            throw new CudaException($"{action}: {Describe(result)}");
+        }
+    }
+
+    /// <summary>Name and text of a driver result.</summary>
+    internal static unsafe string Describe(int result)
+    {
+        string name = CudaDriver.GetErrorName(result, out byte* namePointer) == 0 ? Marshal.PtrToStringUTF8((nint)namePointer)! : $"error {result}";
+        string text = CudaDriver.GetErrorString(result, out byte* textPointer) == 0 ? Marshal.PtrToStringUTF8((nint)textPointer)! : "unknown";
+        return $"{name} ({text})";
+    }
+}

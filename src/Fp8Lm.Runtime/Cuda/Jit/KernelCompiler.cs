@@ -1,0 +1,88 @@
+using System;
+using System.Collections.Generic;
+using System.Threading.Tasks;
+using Fp8Lm.Cuda.Interop;
+
+namespace Fp8Lm.Cuda.Jit;
+
+/// <summary>Turns kernel text into machine code: from the disk cache if the very same text was compiled before, else by NVRTC.</summary>
+public static class KernelCompiler
+{
+    /// <summary>Whether NVRTC can be loaded; otherwise a sentence with what was looked for and what to do.</summary>
+    public static bool IsAvailable(out string problem)
+    {
+        if (!NativeLibraries.TryLoad(NativeLibraries.Nvrtc, out problem))
+        {
+            return false;
+        }
+
+        try
+        {
+            _ = NvrtcCompiler.Version;
+            return true;
+        }
+        catch (CudaException exception)
+        {
+            problem = exception.Message;
+            return false;
+        }
+    }
+
+    /// <summary>Compiles one kernel for sm_90a.</summary>
+    /// <param name="source">CUDA C++ text; device headers are included as <c>&lt;fp8lm/...&gt;</c>.</param>
+    /// <param name="defines">Macros as <c>NAME=value</c>.</param>
+    /// <exception cref="CudaException">NVRTC is missing or the text does not compile; the message holds the log.</exception>
+    public static CompiledKernel Compile(string source, IReadOnlyList<string> defines) => Compile(source, defines, CubinCache.Default);
+
+    /// <summary>Compiles with a cache of the caller's choice; null compiles always.</summary>
+    internal static CompiledKernel Compile(string source, IReadOnlyList<string> defines, CubinCache? cache)
+    {
+        if (!IsAvailable(out string problem))
+        {
+            throw new CudaException(problem);
+        }
+
+        IReadOnlyList<string> options = NvrtcCompiler.Options(NvrtcCompiler.Version, defines);
+        if (cache is null)
+        {
+            return NvrtcCompiler.Compile(source, options);
+        }
+
+        string key = CacheKey.Compute(NvrtcCompiler.Version, options, DeviceLibrary.Digest, source);
+        if (!cache.TryRead(key, out CompiledKernel? kernel))
+        {
+            kernel = NvrtcCompiler.Compile(source, options);
+            cache.Write(key, kernel, source);
+        }
+
+        return kernel;
+    }
+
+    /// <summary>Compiles many kernels on all cores; results are in the order of the sources.</summary>
+    /// <exception cref="CudaException">The first kernel in the list that does not compile.</exception>
+    public static IReadOnlyList<CompiledKernel> CompileAll(IReadOnlyList<string> sources, IReadOnlyList<string> defines)
+    {
+        CompiledKernel[] kernels = new CompiledKernel[sources.Count];
+        Exception?[] errors = new Exception?[sources.Count];
+        Parallel.For(0, sources.Count, index =>
+        {
+            try
+            {
+                kernels[index] = Compile(sources[index], defines);
+            }
+            catch (CudaException exception)
+            {
+                errors[index] = exception;
+            }
+        });
+        foreach (Exception? error in errors)
+        {
+            if (error is not null)
+            {
+                throw new CudaException(error.Message, error);
+            }
+        }
+
+        return kernels;
+    }
+}
