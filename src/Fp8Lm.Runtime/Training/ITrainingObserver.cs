@@ -1,0 +1,51 @@
+namespace Fp8Lm.Training;
+
+/// <summary>Numbers of one optimizer step.</summary>
+/// <param name="Step">Number of the step, from 1.</param>
+/// <param name="Loss">Mean training loss over the step's labels.</param>
+/// <param name="LearningRate">Learning rate.</param>
+/// <param name="GradientNorm">Global norm of the gradients before clipping.</param>
+/// <param name="Tokens">Tokens that the run has seen since step 1.</param>
+/// <param name="Seconds">Seconds that this process has spent in training steps.</param>
+/// <param name="TokensPerSecond">Tokens per second of this process's recent steps.</param>
+public sealed record StepReport(long Step, double Loss, float LearningRate, float GradientNorm, long Tokens, double Seconds, double TokensPerSecond);
+
+/// <summary>Told what training does, on the training thread.</summary>
+public interface ITrainingObserver
+{
+    /// <summary>A step is complete.</summary>
+    void OnStep(StepReport report);
+
+    /// <summary>The held-out loss after a step.</summary>
+    void OnEvaluation(long step, double loss);
+
+    /// <summary>A checkpoint is on disk.</summary>
+    void OnCheckpoint(string path);
+
+    /// <summary>Something a person should know: a skipped step, a damaged checkpoint, a failed save.</summary>
+    void OnMessage(string message);
+}
+
+/// <summary>Ignores everything.</summary>
+public sealed class SilentObserver : ITrainingObserver
+{
+    /// <inheritdoc/>
+    public void OnStep(StepReport report)
+    {
+    }
+
+    /// <inheritdoc/>
+    public void OnEvaluation(long step, double loss)
+    {
+    }
+
+    /// <inheritdoc/>
+    public void OnCheckpoint(string path)
+    {
+    }
+
+    /// <inheritdoc/>
+    public void OnMessage(string message)
+    {
+    }
+}

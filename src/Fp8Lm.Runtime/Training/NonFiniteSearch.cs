@@ -1,0 +1,127 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using System.Runtime.InteropServices;
+using Fp8Lm.Execution;
+
+namespace Fp8Lm.Training;
+
+/// <summary>Finds the tensors that hold NaN or infinity after a bad step, so that the message can name them.</summary>
+internal sealed class NonFiniteSearch(ModelDefinition definition, ModelProgram program, Session session)
+{
+    private const int Named = 3;
+    private const int PieceBytes = 1 << 20;
+
+    /// <summary>
+    /// Looks at weights and gradients, then runs the micro-batches of the step again and looks at what each kernel wrote. FP8 state is put back;
+    /// gradients are not, and a skipped step does not need them.
+    /// </summary>
+    public string Describe(int microBatches, Action<int> loadMicroBatch)
+    {
+        List<string> weights = BadParameters(session.Master);
+        List<string> gradients = BadParameters(session.Gradient);
+        string first = Replay(microBatches, loadMicroBatch) is { } found ? $"{found} " : "";
+        return weights.Count > 0 ? $"{first}Weights that are not finite: {List(weights)}."
+            : gradients.Count > 0 ? $"{first}Gradients that are not finite: {List(gradients)}."
+            : first.Length > 0 ? first.TrimEnd() : "All weights and gradients are finite by themselves.";
+    }
+
+    private static string List(List<string> names) =>
+        string.Join(", ", names.Take(Named)) + (names.Count > Named ? $" and {names.Count - Named} more" : "");
+
+    private List<string> BadParameters(Func<int, long, nint> address)
+    {
+        var bad = new List<string>();
+        for (int p = 0; p < definition.Parameters.Length; p++)
+        {
+            ParameterInfo parameter = definition.Parameters[p];
+            for (long layer = 0; layer < parameter.Layers(session.Dims); layer++)
+            {
+                if (HasNonFinite(session, address(p, layer), parameter.Elements(session.Dims) * sizeof(float), ElementFormat.F32))
+                {
+                    bad.Add(parameter.InstanceName(layer));
+                }
+            }
+        }
+
+        return bad;
+    }
+
+    private string? Replay(int microBatches, Action<int> loadMicroBatch)
+    {
+        var snapshot = new Fp8Snapshot(session, program);
+        var tracer = new NonFiniteTracer(session, definition, program);
+        session.Clear(session.GradientArena, session.ParameterElements * sizeof(float));
+        ClearActivations();
+        for (int micro = 0; micro < microBatches && tracer.Finding is null; micro++)
+        {
+            loadMicroBatch(micro);
+            program.TrainMicroBatch(tracer);
+        }
+
+        snapshot.Restore();
+        return tracer.Finding;
+    }
+
+    /// <summary>Bytes that no kernel has written yet would be taken for findings.</summary>
+    private void ClearActivations()
+    {
+        for (int b = 0; b < program.Buffers.Count; b++)
+        {
+            BufferPlacement placement = session.Plan.Buffers[b];
+            if (placement.Arena == ArenaKind.Activations)
+            {
+                session.Clear(session.Buffer(b, 0), placement.Stride * placement.Instances);
+            }
+        }
+    }
+
+    /// <summary>Whether session memory holds a NaN or an infinity.</summary>
+    internal static bool HasNonFinite(Session session, nint address, long bytes, ElementFormat format)
+    {
+        byte[] buffer = new byte[Math.Min(bytes, PieceBytes)];
+        for (long offset = 0; offset < bytes; offset += buffer.Length)
+        {
+            Span<byte> piece = buffer.AsSpan(0, (int)Math.Min(buffer.Length, bytes - offset));
+            session.CopyToHost(address + (nint)offset, piece);
+            if (HasNonFinite(piece, format))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private static bool HasNonFinite(ReadOnlySpan<byte> bytes, ElementFormat format)
+    {
+        switch (format)
+        {
+            case ElementFormat.F32:
+                return AnyExponent(MemoryMarshal.Cast<byte, uint>(bytes), 0x7F800000u);
+            case ElementFormat.BF16:
+                return AnyExponent(MemoryMarshal.Cast<byte, ushort>(bytes), (ushort)0x7F80);
+            case ElementFormat.F16:
+                return AnyExponent(MemoryMarshal.Cast<byte, ushort>(bytes), (ushort)0x7C00);
+            case ElementFormat.E5M2:
+                return AnyExponent(bytes, (byte)0x7C);
+            case ElementFormat.E4M3:
+                return bytes.ContainsAny((byte)0x7F, (byte)0xFF);
+            default:
+                return false;
+        }
+    }
+
+    private static bool AnyExponent<T>(ReadOnlySpan<T> values, T mask) where T : struct, System.Numerics.IBinaryInteger<T>
+    {
+        foreach (T value in values)
+        {
+            if ((value & mask) == mask)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+}

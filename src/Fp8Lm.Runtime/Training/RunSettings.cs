@@ -1,0 +1,43 @@
+using System;
+using System.Collections.Generic;
+using System.Globalization;
+using Fp8Lm.Execution;
+
+namespace Fp8Lm.Training;
+
+/// <summary>What decides the numbers of a run, as text; stored in checkpoints and compared when a run is resumed.</summary>
+internal static class RunSettings
+{
+    public static SortedDictionary<string, string> Describe(TrainerOptions options, Session session, string data)
+    {
+        var settings = new SortedDictionary<string, string>(StringComparer.Ordinal) { ["data"] = data };
+        Add("accumulation", options.Accumulation);
+        Add("beta1", options.Beta1);
+        Add("beta2", options.Beta2);
+        Add("calibration_passes", options.CalibrationPasses);
+        Add("checkpointing", session.Checkpointing ? 1 : 0);
+        Add("epsilon", options.Epsilon);
+        Add("learning_rate", options.LearningRate);
+        Add("learning_rate_floor", options.LearningRateFloor);
+        Add("max_gradient_norm", options.MaxGradientNorm);
+        Add("micro_batch", session.Dims[DimBinding.MicroBatch]);
+        Add("schedule", options.Schedule);
+        Add("seed", options.Seed);
+        Add("sequence", session.Dims[DimBinding.Sequence]);
+        Add("warmup_steps", options.WarmupSteps);
+        Add("weight_decay", options.WeightDecay);
+        if (options.Schedule != ScheduleKind.Constant)
+        {
+            Add("schedule_steps", options.Horizon);
+        }
+
+        if (options.Schedule == ScheduleKind.WarmupStableDecay)
+        {
+            Add("decay_fraction", options.DecayFraction);
+        }
+
+        return settings;
+
+        void Add<T>(string name, T value) => settings.Add(name, string.Create(CultureInfo.InvariantCulture, $"{value}"));
+    }
+}

@@ -1,0 +1,313 @@
+using System;
+using System.Collections.Generic;
+using System.IO;
+using System.Threading;
+using Fp8Lm.Checkpoints;
+using Fp8Lm.Data;
+using Fp8Lm.Execution;
+
+namespace Fp8Lm.Training;
+
+/// <summary>
+/// Trains a model. The numbers of a run are a function of model, sizes, recipe, options and data: step n reads sequences by their number and
+/// random bits by counter, so a run that is interrupted and resumed writes the same bytes as one that is not.
+/// </summary>
+public sealed class Trainer
+{
+    private readonly ModelDefinition definition;
+    private readonly ModelProgram program;
+    private readonly Session session;
+    private readonly TrainerOptions options;
+    private readonly IBatchSource training;
+    private readonly Evaluator? evaluator;
+    private readonly RunFolder? folder;
+    private readonly ITrainingObserver observer;
+    private readonly StepBatch batch;
+    private readonly StepClock clock;
+    private long updates;
+    private long tokens;
+    private bool started;
+
+    /// <summary>Creates a trainer; <see cref="Start()"/> or <see cref="Resume"/> comes before <see cref="Run"/>.</summary>
+    /// <param name="definition">The model.</param>
+    /// <param name="program">One of its recipes.</param>
+    /// <param name="session">A session of that program.</param>
+    /// <param name="options">Options; checked here.</param>
+    /// <param name="training">Training sequences.</param>
+    /// <param name="validation">Held-out sequences; null: no evaluation.</param>
+    /// <param name="folder">Where checkpoints go; null: none.</param>
+    /// <param name="observer">Told about steps; null: nobody.</param>
+    public Trainer(
+        ModelDefinition definition, ModelProgram program, Session session, TrainerOptions options,
+        IBatchSource training, IBatchSource? validation, RunFolder? folder, ITrainingObserver? observer)
+    {
+        ArgumentNullException.ThrowIfNull(definition);
+        ArgumentNullException.ThrowIfNull(program);
+        ArgumentNullException.ThrowIfNull(session);
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(training);
+        options.Validate();
+        this.definition = definition;
+        this.program = program;
+        this.session = session;
+        this.options = options;
+        this.training = training;
+        this.folder = folder;
+        this.observer = observer ?? new SilentObserver();
+        long vocabulary = Vocabulary(definition, session.Dims);
+        batch = new StepBatch(session.Dims, options.Accumulation, vocabulary);
+        evaluator = validation is null ? null : new Evaluator(program, session, validation, options.EvaluationBatches, vocabulary);
+        clock = new StepClock(session.Dims.Tokens * options.Accumulation);
+    }
+
+    /// <summary>Completed steps.</summary>
+    public long Step { get; private set; }
+
+    /// <summary>Tokens that a model can embed.</summary>
+    public static long Vocabulary(ModelDefinition definition, DimBinding dims)
+    {
+        ArgumentNullException.ThrowIfNull(definition);
+        return definition.VocabularyParameter < 0 ? int.MaxValue : definition.Parameters[definition.VocabularyParameter].Shape(dims)[0];
+    }
+
+    /// <summary>Begins a fresh run: initial weights and, with FP8, first scales.</summary>
+    public void Start()
+    {
+        ParameterInitializer.Initialize(session, definition, options.Seed);
+        Start(weights: null);
+    }
+
+    /// <summary>Begins a fresh run from weights that <paramref name="weights"/> writes (all instances of all parameters).</summary>
+    public void Start(Action<Session>? weights)
+    {
+        weights?.Invoke(session);
+        program.CastWeights(session);
+        Calibrate();
+        started = true;
+    }
+
+    /// <summary>Goes on from the newest checkpoint of a folder that can be used; says so when that is not the newest of all.</summary>
+    /// <returns>False when the folder has no checkpoint: the run then has to be started afresh.</returns>
+    /// <exception cref="CheckpointException">No checkpoint can be used.</exception>
+    public bool Resume(string folderPath)
+    {
+        CheckpointState? state = null;
+        string? path = RunFolder.LoadNewest(folderPath, p => state = TrainingCheckpoint.Load(p, session, definition, program), observer.OnMessage);
+        if (path is null || state is null)
+        {
+            return false;
+        }
+
+        Step = state.Step;
+        updates = state.Updates;
+        tokens = state.Tokens;
+        foreach (string difference in Differences(state.Settings, Settings()))
+        {
+            observer.OnMessage($"{Path.GetFileName(path)} was trained with {difference}; the run goes on, but not as it would have without the break.");
+        }
+
+        program.CastWeights(session);
+        started = true;
+        return true;
+    }
+
+    /// <summary>Trains up to <see cref="TrainerOptions.Steps"/>. Cancellation ends the run after the current step, with a checkpoint.</summary>
+    /// <exception cref="TrainingException">A loss or gradient is not finite and the policy is to stop.</exception>
+    /// <exception cref="IOException">The final checkpoint cannot be written.</exception>
+    public TrainingResult Run(CancellationToken cancellation = default)
+    {
+        if (!started)
+        {
+            throw new InvalidOperationException($"Call {nameof(Start)} or {nameof(Resume)} first.");
+        }
+
+        long evaluated = -1, saved = -1;
+        double? validationLoss = null;
+        while (Step < options.Steps && !cancellation.IsCancellationRequested)
+        {
+            TrainStep();
+            if (evaluator is not null && options.EvaluationInterval > 0 && Step % options.EvaluationInterval == 0 && !cancellation.IsCancellationRequested)
+            {
+                (validationLoss, evaluated) = (Evaluate(), Step);
+            }
+
+            if (options.CheckpointInterval > 0 && Step % options.CheckpointInterval == 0 && TrySave())
+            {
+                saved = Step;
+            }
+        }
+
+        if (folder is not null && saved != Step)
+        {
+            Save();
+        }
+
+        if (evaluator is not null && evaluated != Step && !cancellation.IsCancellationRequested)
+        {
+            validationLoss = Evaluate();
+        }
+
+        return new TrainingResult(
+            Step, clock.Tokens, clock.Seconds, clock.AverageRate, clock.RecentLoss, validationLoss, session.Plan.TotalBytes, Interrupted: Step < options.Steps);
+    }
+
+    /// <summary>Mean loss of the held-out part; leaves no trace in the state of training.</summary>
+    /// <exception cref="InvalidOperationException">There is no held-out part.</exception>
+    public double Evaluate()
+    {
+        double loss = (evaluator ?? throw new InvalidOperationException("The trainer has no held-out data.")).Run();
+        observer.OnEvaluation(Step, loss);
+        return loss;
+    }
+
+    /// <summary>Names and values of what decides the numbers of the run, besides model, sizes and recipe.</summary>
+    internal IReadOnlyDictionary<string, string> Settings() => RunSettings.Describe(options, session, training.Fingerprint);
+
+    private static IEnumerable<string> Differences(IReadOnlyDictionary<string, string> before, IReadOnlyDictionary<string, string> now)
+    {
+        foreach ((string key, string value) in now)
+        {
+            if (!before.TryGetValue(key, out string? old) || old != value)
+            {
+                yield return $"{key} = {old ?? "(unknown)"} instead of {value}";
+            }
+        }
+    }
+
+    private void TrainStep()
+    {
+        clock.Begin();
+        long step = Step + 1;
+        ReadBatch(step);
+        session.WriteState(StateOf(step));
+        RunMicroBatches(step);
+        program.Optimize(session);
+        StepState state = session.ReadState();
+        double loss = state.WeightSum > 0 ? state.LossSum / state.WeightSum : 0;
+        clock.End(loss);
+
+        bool finite = state.SkipStep == 0 && double.IsFinite(loss) && float.IsFinite(state.GradientNorm);
+        if (!finite)
+        {
+            Refuse(step, loss, state);
+        }
+
+        Step = step;
+        updates += state.SkipStep == 0 ? 1 : 0;
+        tokens += session.Dims.Tokens * options.Accumulation;
+        observer.OnStep(new StepReport(step, loss, state.LearningRate, state.GradientNorm, tokens, clock.Seconds, clock.RecentRate));
+    }
+
+    private void ReadBatch(long step)
+    {
+        long perStep = session.Dims[DimBinding.MicroBatch] * options.Accumulation;
+        batch.Read(training, (step - 1) * perStep);
+    }
+
+    private void RunMicroBatches(long step)
+    {
+        session.Clear(session.GradientArena, session.ParameterElements * sizeof(float));
+        for (int micro = 0; micro < options.Accumulation; micro++)
+        {
+            session.WriteMicroStep(MicroStep(step, micro));
+            batch.Load(session, micro);
+            program.TrainMicroBatch(session);
+        }
+    }
+
+    /// <summary>Runs the first micro-batch until every FP8 tensor has a scale that fits it; otherwise step 1 would round its gradients to zero.</summary>
+    private void Calibrate()
+    {
+        if (program.Scaling is null || session.ScaleSlots == 0)
+        {
+            return;
+        }
+
+        ReadBatch(1);
+        session.WriteState(StateOf(1));
+        batch.Load(session, 0);
+        for (int pass = 0; pass < options.CalibrationPasses; pass++)
+        {
+            session.Clear(session.GradientArena, session.ParameterElements * sizeof(float));
+            program.TrainMicroBatch(session);
+            program.UpdateScales(session);
+            program.CastWeights(session);
+        }
+    }
+
+    private StepState StateOf(long step) => new()
+    {
+        LearningRate = LearningRateSchedule.Rate(options, step),
+        Beta1 = options.Beta1,
+        Beta2 = options.Beta2,
+        Epsilon = options.Epsilon,
+        WeightDecay = options.WeightDecay,
+        BiasCorrection1 = (float)(1 - Math.Pow(options.Beta1, updates + 1)),
+        BiasCorrection2 = (float)(1 - Math.Pow(options.Beta2, updates + 1)),
+        MaxGradientNorm = options.MaxGradientNorm,
+        LossScale = batch.WeightSum > 0 ? (float)(1 / batch.WeightSum) : 0,
+        SeedLow = (uint)options.Seed,
+        SeedHigh = (uint)(options.Seed >> 32),
+        MicroStep = MicroStep(step, 0),
+        Training = 1,
+    };
+
+    private uint MicroStep(long step, int micro) => unchecked((uint)(((step - 1) * options.Accumulation) + micro));
+
+    private void Refuse(long step, double loss, StepState state)
+    {
+        string what = double.IsFinite(loss) ? $"the gradient is not finite (norm {state.GradientNorm})" : $"the loss is not finite ({loss})";
+        var search = new NonFiniteSearch(definition, program, session);
+        string where = search.Describe(options.Accumulation, micro =>
+        {
+            session.WriteState(StateOf(step) with { MicroStep = MicroStep(step, micro) });
+            batch.Load(session, micro);
+        });
+        string message = FormattableString.Invariant($"Step {step}: {what}. {where}");
+        if (options.NonFinite == NonFinitePolicy.Stop)
+        {
+            throw new TrainingException(
+                message + " Training stops; the last checkpoint is from before this step. A lower --lr, a longer --warmup or --non-finite skip may help.");
+        }
+
+        observer.OnMessage(message + " The step is skipped.");
+    }
+
+    private bool TrySave()
+    {
+        if (folder is null)
+        {
+            return false;
+        }
+
+        try
+        {
+            Save();
+            return true;
+        }
+        catch (Exception failure) when (failure is IOException or UnauthorizedAccessException)
+        {
+            // Hours of training are worth more than one checkpoint: the next interval tries again, and the last save reports failure for good.
+            observer.OnMessage($"Could not save after step {Step}: {failure.Message} Earlier checkpoints are as they were; training goes on.");
+            return false;
+        }
+    }
+
+    private void Save()
+    {
+        var state = new CheckpointState
+        {
+            Model = definition.Name,
+            Recipe = program.Recipe,
+            Dims = TrainingCheckpoint.ModelDims(definition, session.Dims),
+            Step = Step,
+            Updates = updates,
+            Tokens = tokens,
+            Settings = Settings(),
+        };
+        string path = folder!.CheckpointPath(Step);
+        TrainingCheckpoint.Save(path, session, definition, program, state);
+        folder.Keep(options.KeepCheckpoints, Step);
+        observer.OnCheckpoint(path);
+    }
+}

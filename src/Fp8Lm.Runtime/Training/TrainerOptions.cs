@@ -1,0 +1,121 @@
+using System;
+
+namespace Fp8Lm.Training;
+
+/// <summary>How the learning rate moves after the warm-up.</summary>
+public enum ScheduleKind
+{
+    /// <summary>Half a cosine down to the floor.</summary>
+    Cosine,
+    /// <summary>Constant, then linear down to the floor over the last part of the horizon.</summary>
+    WarmupStableDecay,
+    /// <summary>Constant.</summary>
+    Constant,
+}
+
+/// <summary>What happens when a loss or a gradient is not finite.</summary>
+public enum NonFinitePolicy
+{
+    /// <summary>Training ends with an error that names step and tensor; the weights are those before the step.</summary>
+    Stop,
+    /// <summary>The step is left out with a message that names step and tensor.</summary>
+    Skip,
+}
+
+/// <summary>Everything that decides how a model is trained; the numbers of a run depend on nothing else but model, sizes, recipe and data.</summary>
+public sealed record TrainerOptions
+{
+    /// <summary>Number of optimizer steps at which training ends.</summary>
+    public long Steps { get; init; } = 300;
+
+    /// <summary>Step at which the schedule reaches its floor; 0: <see cref="Steps"/>. Runs that are to be equal need equal horizons.</summary>
+    public long ScheduleSteps { get; init; }
+
+    /// <summary>Micro-batches per step, whose gradients add up.</summary>
+    public int Accumulation { get; init; } = 1;
+
+    /// <summary>Largest learning rate.</summary>
+    public float LearningRate { get; init; } = 1e-3f;
+
+    /// <summary>The floor, as a part of <see cref="LearningRate"/>.</summary>
+    public float LearningRateFloor { get; init; } = 0.1f;
+
+    /// <summary>Steps of the linear warm-up.</summary>
+    public long WarmupSteps { get; init; } = 20;
+
+    /// <summary>Course of the learning rate after the warm-up.</summary>
+    public ScheduleKind Schedule { get; init; }
+
+    /// <summary>Part of the horizon in which <see cref="ScheduleKind.WarmupStableDecay"/> decays.</summary>
+    public float DecayFraction { get; init; } = 0.2f;
+
+    /// <summary>AdamW's decay of the first moment.</summary>
+    public float Beta1 { get; init; } = 0.9f;
+
+    /// <summary>AdamW's decay of the second moment.</summary>
+    public float Beta2 { get; init; } = 0.95f;
+
+    /// <summary>AdamW's epsilon.</summary>
+    public float Epsilon { get; init; } = 1e-8f;
+
+    /// <summary>Decoupled weight decay of matrices.</summary>
+    public float WeightDecay { get; init; } = 0.1f;
+
+    /// <summary>Largest global gradient norm; 0: no clipping.</summary>
+    public float MaxGradientNorm { get; init; } = 1f;
+
+    /// <summary>Seed of weights, data order and dropout.</summary>
+    public ulong Seed { get; init; } = 1;
+
+    /// <summary>Steps between evaluations on the held-out part; 0: at the end only.</summary>
+    public long EvaluationInterval { get; init; } = 100;
+
+    /// <summary>Micro-batches of one evaluation, at most; the held-out part may have fewer.</summary>
+    public int EvaluationBatches { get; init; } = 8;
+
+    /// <summary>Steps between checkpoints; 0: at the end only.</summary>
+    public long CheckpointInterval { get; init; } = 100;
+
+    /// <summary>Checkpoints that are kept.</summary>
+    public int KeepCheckpoints { get; init; } = 2;
+
+    /// <summary>What happens when a loss or a gradient is not finite.</summary>
+    public NonFinitePolicy NonFinite { get; init; }
+
+    /// <summary>Passes over the first micro-batch that set FP8 scales before step 1 of a fresh run.</summary>
+    public int CalibrationPasses { get; init; } = 2;
+
+    /// <summary>Step at which the schedule reaches its floor.</summary>
+    public long Horizon => ScheduleSteps > 0 ? ScheduleSteps : Steps;
+
+    /// <summary>Checks ranges.</summary>
+    /// <exception cref="ArgumentException">A value is out of range; the message says which and what is allowed.</exception>
+    public void Validate()
+    {
+        Check(Steps >= 0, nameof(Steps), Steps, "at least 0");
+        Check(ScheduleSteps >= 0, nameof(ScheduleSteps), ScheduleSteps, "at least 0");
+        Check(Accumulation >= 1, nameof(Accumulation), Accumulation, "at least 1");
+        Check(float.IsFinite(LearningRate) && LearningRate >= 0, nameof(LearningRate), LearningRate, "a finite number, at least 0");
+        Check(LearningRateFloor is >= 0 and <= 1, nameof(LearningRateFloor), LearningRateFloor, "between 0 and 1");
+        Check(WarmupSteps >= 0, nameof(WarmupSteps), WarmupSteps, "at least 0");
+        Check(DecayFraction is > 0 and <= 1, nameof(DecayFraction), DecayFraction, "above 0 and at most 1");
+        Check(Beta1 is >= 0 and < 1, nameof(Beta1), Beta1, "at least 0 and below 1");
+        Check(Beta2 is >= 0 and < 1, nameof(Beta2), Beta2, "at least 0 and below 1");
+        Check(Epsilon > 0, nameof(Epsilon), Epsilon, "above 0");
+        Check(WeightDecay >= 0, nameof(WeightDecay), WeightDecay, "at least 0");
+        Check(MaxGradientNorm >= 0, nameof(MaxGradientNorm), MaxGradientNorm, "at least 0");
+        Check(EvaluationInterval >= 0, nameof(EvaluationInterval), EvaluationInterval, "at least 0");
+        Check(EvaluationBatches >= 1, nameof(EvaluationBatches), EvaluationBatches, "at least 1");
+        Check(CheckpointInterval >= 0, nameof(CheckpointInterval), CheckpointInterval, "at least 0");
+        Check(KeepCheckpoints >= 1, nameof(KeepCheckpoints), KeepCheckpoints, "at least 1");
+        Check(CalibrationPasses >= 0, nameof(CalibrationPasses), CalibrationPasses, "at least 0");
+    }
+
+    private static void Check(bool valid, string name, object value, string allowed)
+    {
+        if (!valid)
+        {
+            throw new ArgumentException(FormattableString.Invariant($"{name} is {value}; it must be {allowed}."), name);
+        }
+    }
+}
