@@ -1,0 +1,76 @@
+#pragma once
+#include <fp8lm/common/types.cuh>
+
+// Bits of the narrow formats from and to float. Casts to FP8 round to nearest even and saturate; pairs keep the first value in the low half.
+namespace fp8lm {
+
+template <class T> __device__ u16 encode2(float low, float high);
+
+template <> __device__ inline u16 encode2<e4m3>(float low, float high)
+{
+    u16 bits;
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(bits) : "f"(high), "f"(low));
+    return bits;
+}
+
+template <> __device__ inline u16 encode2<e5m2>(float low, float high)
+{
+    u16 bits;
+    asm("cvt.rn.satfinite.e5m2x2.f32 %0, %1, %2;" : "=h"(bits) : "f"(high), "f"(low));
+    return bits;
+}
+
+__device__ inline float decode(f16 value)
+{
+    float result;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(result) : "h"(value.bits));
+    return result;
+}
+
+__device__ inline float decode(bf16 value) { return __uint_as_float((u32)value.bits << 16); }
+
+// FP8 widens by way of f16: sm_90 has no direct form, and every FP8 number is an f16 number.
+template <class T> __device__ float2 decode2(u16 bits)
+{
+    u32 halves;
+    if constexpr (kSame<T, e4m3>)
+        asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(halves) : "h"(bits));
+    else
+        asm("cvt.rn.f16x2.e5m2x2 %0, %1;" : "=r"(halves) : "h"(bits));
+    return make_float2(decode(f16{(u16)halves}), decode(f16{(u16)(halves >> 16)}));
+}
+
+__device__ inline float decode(e4m3 value) { return decode2<e4m3>(value.bits).x; }
+__device__ inline float decode(e5m2 value) { return decode2<e5m2>(value.bits).x; }
+__device__ inline float decode(float value) { return value; }
+
+__device__ inline u32 pack_bf16(float low, float high)
+{
+    u32 bits;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+    return bits;
+}
+
+__device__ inline u32 pack_f16(float low, float high)
+{
+    u32 bits;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+    return bits;
+}
+
+template <class T> __device__ T encode(float value)
+{
+    if constexpr (kSame<T, float>)
+        return value;
+    else if constexpr (kSame<T, bf16>)
+        return bf16{(u16)pack_bf16(value, 0.0f)};
+    else if constexpr (kSame<T, f16>)
+        return f16{(u16)pack_f16(value, 0.0f)};
+    else
+        return T{(u8)encode2<T>(value, 0.0f)};
+}
+
+// The value after a cast to T and back.
+template <class T> __device__ float round_to(float value) { return decode(encode<T>(value)); }
+
+}  // namespace fp8lm

@@ -1,0 +1,3 @@
+#pragma once
+#include <fp8lm/gemm/simt.cuh>
+#include <fp8lm/gemm/tensor_core.cuh>

@@ -1,0 +1,71 @@
+#pragma once
+#include <fp8lm/common/common.cuh>
+#include <fp8lm/reduce/block.cuh>
+
+namespace fp8lm::optim {
+
+// Global L2 norm of grad [count] f32 -> state.GradientNorm, ClipFactor, SkipStep. Every block leaves its sum of squares in scratch; the
+// last one to finish adds them in the order of the blocks. scratch starts zeroed and is left so; the grid depends on count alone.
+struct GradientNorm : Launch<256, 0, 1, 1024>
+{
+    static constexpr int kMaximumBlocks = 1024;
+
+    struct Scratch
+    {
+        u32 finished;
+        double partial[kMaximumBlocks];
+    };
+
+    static __device__ void run(const float* grad, i64 count, StepState* state, void* scratch)
+    {
+        Scratch* const shared_by_blocks = static_cast<Scratch*>(scratch);
+        const i64 stride = (i64)gridDim.x * kThreads * 4;
+        double sum = 0.0;
+        for (i64 i = ((i64)blockIdx.x * kThreads + threadIdx.x) * 4; i < count; i += stride)
+        {
+            if (i + 4 <= count)
+            {
+                const float4 g = load4(grad + i);
+                sum += ((double)g.x * g.x + (double)g.y * g.y) + ((double)g.z * g.z + (double)g.w * g.w);
+            }
+            else
+                for (i64 j = i; j < count; ++j)
+                    sum += (double)grad[j] * grad[j];
+        }
+        sum = block_sum<kThreads>(sum);
+
+        __shared__ bool last;
+        if (threadIdx.x == 0)
+        {
+            shared_by_blocks->partial[blockIdx.x] = sum;
+            __threadfence();
+            last = atomicAdd(&shared_by_blocks->finished, 1u) == gridDim.x - 1;
+        }
+        __syncthreads();
+        if (!last)
+            return;
+
+        __threadfence();
+        double total = 0.0;
+        for (u32 block = threadIdx.x; block < gridDim.x; block += kThreads)
+            total += __ldcg(&shared_by_blocks->partial[block]);    // written by other blocks of this launch
+        total = block_sum<kThreads>(total);
+        if (threadIdx.x == 0)
+        {
+            shared_by_blocks->finished = 0;
+            write(state, (float)sqrt(total));
+        }
+    }
+
+private:
+    static __device__ void write(StepState* state, float norm)
+    {
+        const bool finite = (__float_as_uint(norm) & 0x7F800000u) != 0x7F800000u;
+        const bool clips = state->MaxGradientNorm > 0.0f && finite;
+        state->GradientNorm = norm;
+        state->ClipFactor = clips ? min_(1.0f, state->MaxGradientNorm / (norm + 1e-6f)) : 1.0f;
+        state->SkipStep = finite ? 0u : 1u;
+    }
+};
+
+}  // namespace fp8lm::optim

@@ -1,0 +1,46 @@
+#pragma once
+#include <fp8lm/common/common.cuh>
+
+namespace fp8lm::optim {
+
+// Rolls amax histories and derives the next scales; a thread per slot. history: [history_length, slots] f32, row 0 the newest.
+// The scale is maximum / largest amax of the history / 2^margin; it stays as it was when that amax is zero or this step's is not finite.
+struct ScaleUpdate : Launch<256, 0, 1, 256>
+{
+    static __device__ void run(
+        float* scale, float* scale_inverse, u32* amax, float* history, const float* maximum, i64 slots, i64 history_length, i64 power_of_two,
+        i64 margin, StepState*)
+    {
+        for (i64 slot = (i64)blockIdx.x * kThreads + threadIdx.x; slot < slots; slot += (i64)gridDim.x * kThreads)
+        {
+            const u32 bits = amax[slot];
+            amax[slot] = 0;
+            if (bits >= 0x7F800000u)
+                continue;
+            float largest = __uint_as_float(bits), newer = largest;
+            for (i64 age = 0; age < history_length; ++age)
+            {
+                const float older = history[age * slots + slot];
+                history[age * slots + slot] = newer;
+                largest = newer > largest ? newer : largest;
+                newer = older;
+            }
+            if (largest > 0.0f)
+            {
+                const float next = next_scale(maximum[slot], largest, power_of_two != 0, (int)margin);
+                scale[slot] = next;
+                scale_inverse[slot] = 1.0f / next;
+            }
+        }
+    }
+
+private:
+    static __device__ float next_scale(float maximum, float amax, bool power_of_two, int margin)
+    {
+        const float ratio = ldexpf(maximum / amax, -margin);
+        const float finite = ratio > 3.4028235e38f ? 3.4028235e38f : ratio;
+        return power_of_two ? __uint_as_float(__float_as_uint(finite) & 0xFF800000u) : finite;
+    }
+};
+
+}  // namespace fp8lm::optim

@@ -1,0 +1,17 @@
+#pragma once
+#include <fp8lm/common/types.cuh>
+
+namespace fp8lm::ptx {
+
+// 16 bytes from global to shared memory; zeros when not valid (the address must still be a good pointer).
+__device__ inline void cp_async16(u32 destination, const void* source, bool valid)
+{
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(destination), "l"(source), "r"(valid ? 16 : 0) : "memory");
+}
+
+__device__ inline void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+// Waits until at most kPending of the committed groups are still under way.
+template <int kPending> __device__ void cp_async_wait() { asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory"); }
+
+}  // namespace fp8lm::ptx

@@ -1,0 +1,20 @@
+#pragma once
+#include <fp8lm/common/launch.cuh>
+
+namespace fp8lm::ptx {
+
+__device__ inline void prefetch_tensor_map(const TensorMap& map)
+{
+    asm volatile("prefetch.tensormap [%0];" ::"l"(reinterpret_cast<u64>(&map)) : "memory");
+}
+
+// Box at (inner, outer), the innermost coordinate first, into shared memory; its bytes complete on the barrier.
+__device__ inline void tma_load(u32 destination, const TensorMap& map, int inner, int outer, u32 barrier)
+{
+    asm volatile(
+        "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], [%4];" ::"r"(destination),
+        "l"(reinterpret_cast<u64>(&map)), "r"(inner), "r"(outer), "r"(barrier)
+        : "memory");
+}
+
+}  // namespace fp8lm::ptx
