@@ -1,0 +1,103 @@
+namespace Fp8Lm.Generators.Ir;
+
+/// <summary>Operations of the graph. What each one is and how it behaves stands in <see cref="OpTable"/>.</summary>
+internal enum OpCode
+{
+    // Leaves.
+    Parameter,
+    Tokens,
+    Labels,
+    Constant,
+    CarryIn,
+    CarryOut,
+    LabelWeight,
+    LossScale,
+    Position,
+    Column,
+    Uniform,
+    Gather,
+    PositionRow,
+
+    // Element-wise.
+    Neg,
+    Abs,
+    Exp,
+    Log,
+    Sqrt,
+    Rsqrt,
+    Tanh,
+    Sigmoid,
+    Erf,
+    Sin,
+    Cos,
+    Floor,
+    Pow,
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Min,
+    Max,
+    Less,
+    LessEqual,
+    Equal,
+    Select,
+    IsLabel,
+    PairSwap,
+
+    // Reductions over the last axis.
+    RowSum,
+    RowMax,
+
+    // Composites: one node until they are expanded into the above.
+    LayerNorm,
+    RmsNorm,
+    Softmax,
+    CrossEntropy,
+    Rotary,
+
+    // Views.
+    Reshape,
+    Slice,
+    Concat,
+
+    // Anchors: kernels of the device library.
+    Gemm,
+    Attention,
+    AttentionGradKeyValue,
+    AttentionGradQuery,
+
+    // Casts and other side outputs of a kernel.
+    Quantize,
+    Cast,
+    Amax,
+    ColumnSum,
+
+    // Sinks.
+    AccumulateGradient,
+    AccumulateColumnSum,
+    EmbedGradient,
+    PositionGradient,
+    LossRow,
+}
+
+/// <summary>What the passes need to know about an operation.</summary>
+internal enum OpClass
+{
+    /// <summary>No inputs that are computed; read in place.</summary>
+    Leaf,
+    /// <summary>One output element from the same element of the inputs.</summary>
+    Elementwise,
+    /// <summary>One number per row.</summary>
+    RowReduction,
+    /// <summary>Expanded before fusion.</summary>
+    Composite,
+    /// <summary>Another way to look at memory.</summary>
+    View,
+    /// <summary>A library kernel with a generated epilogue.</summary>
+    Anchor,
+    /// <summary>A store with a change of format.</summary>
+    Cast,
+    /// <summary>Changes state: gradients, loss.</summary>
+    Sink,
+}

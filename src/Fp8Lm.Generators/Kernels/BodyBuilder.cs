@@ -1,0 +1,285 @@
+using System;
+using System.Collections.Generic;
+using System.Globalization;
+using System.Linq;
+using Fp8Lm.Generators.Ir;
+using Fp8Lm.Generators.Ir.Plan;
+using Fp8Lm.Generators.Model;
+
+namespace Fp8Lm.Generators.Kernels;
+
+/// <summary>
+/// Turns the nodes of one group into statements: loads of what other kernels stored, ops, and outputs, one sweep over the columns per level
+/// of reductions. Values of one number per row are computed once per row.
+/// </summary>
+internal sealed class BodyBuilder
+{
+    private readonly LoweringContext context;
+    private readonly KernelProgram program;
+    private readonly KernelBody body;
+    private readonly Dictionary<Value, string> rowNames = [];
+    private readonly Dictionary<Value, string> reductionNames = [];
+    private Dictionary<Value, string> columnNames = [];
+    private Stage stage = new();
+    private int next;
+
+    public BodyBuilder(LoweringContext context, KernelProgram program, KernelBody body)
+    {
+        this.context = context;
+        this.program = program;
+        this.body = body;
+    }
+
+    private FusedGroup Group => program.Group;
+
+    private bool RowScalar(Value value) => value.Type.Rows == RowKind.Scalar || (value.Type.Columns.IsOne && !program.Space.Columns.IsOne && value.Type.Rows == program.Space.Rows);
+
+    public void Build(IReadOnlyList<Node> outputs, IReadOnlyList<Value> stores)
+    {
+        List<Node> reductions = Reductions(outputs.SelectMany(o => o.Inputs).Concat(stores));
+        Dictionary<Node, int> levels = [];
+        foreach (Node reduction in reductions)
+        {
+            levels[reduction] = 1 + Reductions(reduction.Inputs).Select(r => levels[r]).DefaultIfEmpty(0).Max();
+        }
+
+        foreach (IGrouping<int, Node> level in reductions.GroupBy(r => levels[r]).OrderBy(g => g.Key))
+        {
+            Begin();
+            foreach (Node reduction in level)
+            {
+                string operand = Operand(reduction.Inputs[0]);
+                string name = Fresh("r");
+                stage.Reductions.Add(new Reduction(name, reduction.Op == OpCode.RowMax, operand));
+                reductionNames[reduction.Out()] = name;
+            }
+
+            foreach (Node reduction in level)
+            {
+                rowNames[reduction.Out()] = reductionNames[reduction.Out()];
+            }
+        }
+
+        Begin();
+        foreach (Value store in stores)
+        {
+            Storage place = context.Buffers.Places[store];
+            KernelParam param = context.Buffer(program, store, place, write: true);
+            string operand = Operand(store);
+            Access access = context.AccessOf(store, place, program.Space);
+            stage.Outputs.Add(RowScalar(store) ? new RowOutput(operand, param, access) : new StoreOutput(operand, param, access));
+        }
+
+        foreach (Node node in outputs)
+        {
+            AddOutput(node);
+        }
+    }
+
+    private void Begin()
+    {
+        stage = new Stage();
+        body.Stages.Add(stage);
+        columnNames = [];
+    }
+
+    private string Fresh(string prefix) => prefix + (next++).ToString(CultureInfo.InvariantCulture);
+
+    // ---- Outputs ----------------------------------------------------------------------------------------------------------------------
+
+    private void AddOutput(Node node)
+    {
+        switch (node.Op)
+        {
+            case OpCode.Quantize:
+                stage.Outputs.Add(Quantize(node));
+                break;
+            case OpCode.Amax:
+                stage.Outputs.Add(new AmaxOutput(Operand(node.Inputs[0]), context.Scale(program, node, "Amax", ElementType.U32, true)));
+                break;
+            case OpCode.ColumnSum:
+                Storage sums = context.Buffers.Places[node.Out()];
+                stage.Outputs.Add(new SumOutput(Operand(node.Inputs[0]), context.Buffer(program, node.Out(), sums, write: true), sums.Pitch, sums.Offset));
+                break;
+            case OpCode.AccumulateGradient:
+                KernelParam gradient = context.Gradient(program, node.Data.Index);
+                stage.Outputs.Add(new StoreOutput(Operand(node.Inputs[0]), gradient, new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, program.Space.Columns, true), Accumulate: true));
+                break;
+            case OpCode.LossRow:
+                stage.Outputs.Add(new RowOutput(Operand(node.Inputs[0]), context.Fixed(program, "row_loss", ElementType.F32, "RowLoss", true), RowIndex));
+                stage.Outputs.Add(new RowOutput(Operand(node.Inputs[1]), context.Fixed(program, "row_weight", ElementType.F32, "RowWeight", true), RowIndex));
+                break;
+            default:
+                throw new InvalidOperationException($"{node} is no output");
+        }
+    }
+
+    private static readonly Access RowIndex = new(AccessBase.Token, DimExpr.One, DimExpr.Zero, DimExpr.Zero, false);
+
+    private QuantizeOutput Quantize(Node node)
+    {
+        string operand = Operand(node.Inputs[0]);
+        KernelParam? row = null, transposed = null;
+        Access? access = null;
+        DimExpr? pitch = null, offset = null;
+        if (context.Buffers.Places.TryGetValue(node.Out(0), out Storage? at) && Group.Stores.Contains(node.Out(0)))
+        {
+            row = context.Buffer(program, node.Out(0), at, write: true);
+            access = context.AccessOf(node.Inputs[0], at, program.Space);
+        }
+
+        if (context.Buffers.Places.TryGetValue(node.Out(1), out Storage? t) && Group.Stores.Contains(node.Out(1)))
+        {
+            transposed = context.Buffer(program, node.Out(1), t, write: true);
+            (pitch, offset) = (t.Pitch, t.Offset);
+        }
+
+        return new QuantizeOutput(
+            operand, node.Data.Format, row, access, transposed, pitch, offset,
+            context.Scale(program, node, "Scale", ElementType.F32, node.Data.CurrentScale),
+            node.Data.CurrentScale ? context.Scale(program, node, "ScaleInverse", ElementType.F32, true) : null,
+            context.Scale(program, node, "Amax", ElementType.U32, true), node.Data.CurrentScale);
+    }
+
+    // ---- Values -----------------------------------------------------------------------------------------------------------------------
+
+    private string Operand(Value value)
+    {
+        value = FusionPlan.Peel(value);
+        Dictionary<Value, string> names = RowScalar(value) ? rowNames : columnNames;
+        if (names.TryGetValue(value, out string? name))
+        {
+            return name;
+        }
+
+        List<Statement> statements = RowScalar(value) ? stage.Row : stage.Columns;
+        if (value.Node == Group.Anchor)
+        {
+            return names[value] = "acc";
+        }
+
+        if (value.Op == OpCode.Constant)
+        {
+            names[value] = name = Fresh("k");
+            statements.Add(new ConstantStatement(name, value.Node.Data));
+            return name;
+        }
+
+        if (IsLoaded(value))
+        {
+            names[value] = name = Fresh("x");
+            statements.Add(Load(name, value, null));
+            return name;
+        }
+
+        if (value.Node.Class != OpClass.Elementwise)
+        {
+            throw new InvalidOperationException($"{value.Node} is neither stored nor computed in {Group}");
+        }
+
+        switch (value.Op)
+        {
+            case OpCode.Gather or OpCode.PositionRow:
+                names[value] = name = Fresh("x");
+                statements.Add(TableRow(name, value));
+                return name;
+            case OpCode.PairSwap:
+                names[value] = name = Fresh("x");
+                statements.Add(Load(name, FusionPlan.Peel(value.Node.Inputs[0]), new PairSwap(value.Node.Data.Extent!, value.Node.Data.Interleaved)));
+                return name;
+            case OpCode.LabelWeight or OpCode.LossScale or OpCode.Position or OpCode.Column or OpCode.Uniform or OpCode.IsLabel:
+                names[value] = name = Fresh("v");
+                statements.Add(new SpecialStatement(name, value.Node, SpecialParam(value.Node)));
+                return name;
+        }
+
+        string[] operands = [.. value.Node.Inputs.Select(Operand)];
+        names[value] = name = Fresh("v");
+        statements.Add(new OpStatement(name, value.Node, operands));
+        return name;
+    }
+
+    /// <summary>Stored by another kernel, or a weight.</summary>
+    private bool IsLoaded(Value value)
+    {
+        if (value.Op == OpCode.Parameter)
+        {
+            return true;
+        }
+
+        return context.Buffers.Places.ContainsKey(value) && (!context.Fusion.Owner.TryGetValue(value.Node, out FusedGroup? owner) || owner != Group)
+            && (owner is null || owner.Stores.Contains(value));
+    }
+
+    private LoadStatement Load(string name, Value value, PairSwap? swap)
+    {
+        if (value.Op == OpCode.Parameter)
+        {
+            return new LoadStatement(name, context.Master(program, value.Node.Data.Index), context.WeightAccess(value.Type, program.Space), null, swap);
+        }
+
+        Storage place = context.Buffers.Places[value];
+        return new LoadStatement(name, context.Buffer(program, value, place, write: false), context.AccessOf(value, place, program.Space), null, swap);
+    }
+
+    private LoadStatement TableRow(string name, Value value)
+    {
+        Value table = value.Node.Inputs[0];
+        bool gather = value.Op == OpCode.Gather;
+        KernelParam param = context.Master(program, table.Node.Data.Index);
+        KernelParam? ids = gather ? context.Fixed(program, "tokens", ElementType.I32, "s.Tokens", false) : null;
+        return new LoadStatement(name, param, new Access(gather ? AccessBase.Gather : AccessBase.Position, table.Type.Columns, DimExpr.Zero, DimExpr.Zero, true), ids, null);
+    }
+
+    /// <summary>Arguments that an op reads besides its operands.</summary>
+    private KernelParam? SpecialParam(Node node)
+    {
+        switch (node.Op)
+        {
+            case OpCode.LossScale:
+                return context.Fixed(program, "state", ElementType.State, "s.State", false);
+            case OpCode.Uniform:
+                context.Layer(program);
+                return context.Fixed(program, "state", ElementType.State, "s.State", false);
+            case OpCode.IsLabel:
+                return context.Fixed(program, "labels", ElementType.I32, "Labels", false);
+            case OpCode.LabelWeight:
+                context.Fixed(program, "label_weights", ElementType.F32, "LabelWeights", false);
+                return context.Fixed(program, "labels", ElementType.I32, "Labels", false);
+            default:
+                return null;
+        }
+    }
+
+    /// <summary>Reductions below some values that this kernel computes, operands before users.</summary>
+    private List<Node> Reductions(IEnumerable<Value> values)
+    {
+        List<Node> found = [];
+        HashSet<Value> seen = [];
+        void Visit(Value value)
+        {
+            value = FusionPlan.Peel(value);
+            if (!seen.Add(value) || value.Node == Group.Anchor || value.Op == OpCode.Constant || IsLoaded(value))
+            {
+                return;
+            }
+
+            foreach (Value input in value.Op is OpCode.PairSwap or OpCode.Gather or OpCode.PositionRow ? [] : value.Node.Inputs)
+            {
+                Visit(input);
+            }
+
+            if (value.Node.Class == OpClass.RowReduction)
+            {
+                found.Add(value.Node);
+            }
+        }
+
+        foreach (Value value in values)
+        {
+            Visit(value);
+        }
+
+        return found;
+    }
+}

@@ -1,0 +1,160 @@
+using System.Collections.Generic;
+using System.Linq;
+using Fp8Lm.Generators.Ir;
+using Fp8Lm.Generators.Ir.Plan;
+using Fp8Lm.Generators.Model;
+
+namespace Fp8Lm.Generators.Kernels;
+
+/// <summary>What an argument of a kernel points to.</summary>
+internal enum ElementType
+{
+    F32,
+    BF16,
+    F16,
+    E4M3,
+    E5M2,
+    I32,
+    /// <summary>Bits of an amax.</summary>
+    U32,
+    State,
+    /// <summary>A 64-bit integer, not a pointer.</summary>
+    Int64,
+}
+
+/// <summary>One argument: its name in the kernel, and the C# expression that the dispatch passes.</summary>
+internal sealed record KernelParam(string Name, ElementType Type, string Argument)
+{
+    public bool Written { get; set; }
+
+    /// <summary>Positional operand of a library kernel: never shared with what the epilogue reads.</summary>
+    public bool Operand { get; init; }
+
+    public bool IsPointer => Type != ElementType.Int64;
+}
+
+/// <summary>Which index an access starts from.</summary>
+internal enum AccessBase
+{
+    None,
+    Token,
+    Gather,
+    Position,
+}
+
+/// <summary>
+/// Element index of an access: base * Pitch + Offset + outer * OuterPitch (+ column). For <see cref="AccessBase.Gather"/> the base is the token's id,
+/// for <see cref="AccessBase.Position"/> its place in the sequence.
+/// </summary>
+internal sealed record Access(AccessBase Base, DimExpr Pitch, DimExpr Offset, DimExpr OuterPitch, bool Column);
+
+internal abstract record Statement(string Result);
+
+/// <summary>Reads one element.</summary>
+internal sealed record LoadStatement(string Result, KernelParam Param, Access Access, KernelParam? Ids, PairSwap? Swap) : Statement(Result);
+
+/// <summary>Reads the other half of a rotary pair.</summary>
+internal sealed record PairSwap(DimExpr Rotated, bool Interleaved);
+
+/// <summary>An element-wise op of the op table.</summary>
+internal sealed record OpStatement(string Result, Node Node, IReadOnlyList<string> Operands) : Statement(Result);
+
+/// <summary>A number, possibly with extents.</summary>
+internal sealed record ConstantStatement(string Result, NodeData Data) : Statement(Result);
+
+/// <summary>An op that reads indices or step state rather than operands.</summary>
+internal sealed record SpecialStatement(string Result, Node Node, KernelParam? Param) : Statement(Result);
+
+internal abstract record Output(string Operand);
+
+/// <summary>Stores a value per element (or per row).</summary>
+internal sealed record StoreOutput(string Operand, KernelParam Param, Access Access, bool Accumulate = false) : Output(Operand);
+
+/// <summary>Casts to FP8 with a scale: row-major and/or transposed copy, and the amax of what was cast.</summary>
+internal sealed record QuantizeOutput(
+    string Operand, Format Format, KernelParam? Row, Access? RowAccess, KernelParam? Transposed, DimExpr? TransposedPitch, DimExpr? TransposedOffset,
+    KernelParam Scale, KernelParam? ScaleInverse, KernelParam Amax, bool CurrentScale) : Output(Operand);
+
+/// <summary>Records the largest magnitude.</summary>
+internal sealed record AmaxOutput(string Operand, KernelParam Amax) : Output(Operand);
+
+/// <summary>Sums over the rows of every slab of 16.</summary>
+internal sealed record SumOutput(string Operand, KernelParam Partial, DimExpr Pitch, DimExpr Offset) : Output(Operand);
+
+/// <summary>One value per row, from a row kernel with wider columns.</summary>
+internal sealed record RowOutput(string Operand, KernelParam Param, Access Access) : Output(Operand);
+
+internal sealed record Reduction(string Result, bool Max, string Operand);
+
+/// <summary>One sweep over the columns.</summary>
+internal sealed class Stage
+{
+    /// <summary>Once per row, before the sweep.</summary>
+    public List<Statement> Row { get; } = [];
+
+    public List<Statement> Columns { get; } = [];
+
+    public List<Reduction> Reductions { get; } = [];
+
+    public List<Output> Outputs { get; } = [];
+}
+
+/// <summary>The epilogue of one output of an anchor, or the sweeps of a row kernel.</summary>
+internal sealed class KernelBody(int anchorOutput)
+{
+    public int AnchorOutput { get; } = anchorOutput;
+
+    public List<Stage> Stages { get; } = [];
+
+    public Stage Final => Stages[Stages.Count - 1];
+
+    public IEnumerable<SumOutput> Sums => Final.Outputs.OfType<SumOutput>();
+
+    public IEnumerable<KernelParam> Amaxes => Final.Outputs.Select(o => o is QuantizeOutput q ? q.Amax : o is AmaxOutput a ? a.Amax : null).Where(p => p is not null).Distinct()!;
+}
+
+/// <summary>One kernel, independent of the target: arguments, and bodies whose statements both renderers print.</summary>
+internal sealed class KernelProgram(string name, FusedGroup group, Space space)
+{
+    public string Name { get; } = name;
+
+    public FusedGroup Group { get; } = group;
+
+    public Space Space { get; } = space;
+
+    public List<KernelParam> Params { get; } = [];
+
+    public List<KernelBody> Bodies { get; } = [];
+
+    /// <summary>Lines that say which nodes it implements, with shapes and formats.</summary>
+    public List<string> Comment { get; } = [];
+
+    /// <summary>Tokens of its rows: those of the micro-batch or of one chunk.</summary>
+    public DimExpr TokenRows { get; set; } = DimExpr.One;
+
+    /// <summary>Rows of the index space.</summary>
+    public DimExpr Rows => Space.Rows switch
+    {
+        RowKind.Parameter => Space.Outer,
+        RowKind.Position => DimExpr.Sequence * Space.Outer,
+        RowKind.Scalar => DimExpr.One,
+        _ => TokenRows * Space.Outer,
+    };
+
+    /// <summary>GEMM facts.</summary>
+    public GemmProgram? Gemm { get; set; }
+
+    /// <summary>Attention facts.</summary>
+    public AttentionProgram? Attention { get; set; }
+
+    /// <summary>Needed to compute the loss, also without training.</summary>
+    public bool Evaluates { get; set; } = true;
+}
+
+internal sealed record GemmOperand(Format Format, bool KMajor, DimExpr Pitch);
+
+internal sealed record GemmProgram(DimExpr M, DimExpr N, DimExpr K, GemmOperand A, GemmOperand B, bool Promote);
+
+internal sealed record AttentionProgram(
+    Format Format, DimExpr QueryHeads, DimExpr KeyValueHeads, DimExpr HeadSize, DimExpr? Window, double Scale,
+    IReadOnlyList<DimExpr> Pitches);

@@ -1,0 +1,242 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using Fp8Lm.Generators.Ir;
+using Fp8Lm.Generators.Ir.Plan;
+using Fp8Lm.Generators.Model;
+
+namespace Fp8Lm.Generators.Kernels;
+
+/// <summary>Arguments of kernels: which address stands behind a value, a weight, a scale, in the words of the emitted dispatch.</summary>
+internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan buffers)
+{
+    public Graph Graph { get; } = graph;
+
+    public FusionPlan Fusion { get; } = fusion;
+
+    public BufferPlan Buffers { get; } = buffers;
+
+    public static ElementType TypeOf(Format format) => format switch
+    {
+        Format.F32 => ElementType.F32,
+        Format.BF16 => ElementType.BF16,
+        Format.F16 => ElementType.F16,
+        Format.E4M3 => ElementType.E4M3,
+        _ => ElementType.E5M2,
+    };
+
+    public static int Bytes(Format format) => format switch
+    {
+        Format.F32 => 4,
+        Format.BF16 or Format.F16 => 2,
+        _ => 1,
+    };
+
+    public KernelParam Buffer(KernelProgram program, Value value, Storage place, bool write) =>
+        Param(program, Leaf(Buffers.Buffers[place.Buffer].Name), TypeOf(place.Format), AddressOf(program, place), write);
+
+    /// <summary>Positional operand of a library kernel, at the first element of the value.</summary>
+    public KernelParam Operand(KernelProgram program, Value value, string name)
+    {
+        value = FusionPlan.Peel(value);
+        KernelParam param;
+        if (value.Op == OpCode.Parameter)
+        {
+            ParameterSpec spec = Graph.Spec.Parameters[value.Node.Data.Index];
+            param = new KernelParam(name, ElementType.F32, $"s.Master({ParameterName(value.Node.Data.Index)}, {(spec.Loop >= 0 ? "layer" : "0")})") { Operand = true };
+        }
+        else
+        {
+            Storage place = Buffers.Places[value];
+            string offset = place.Offset.PrintFactor(Symbol);
+            param = new KernelParam(name, TypeOf(place.Format), AddressOf(program, place) + (offset == "0" ? "" : $" + (nint)({offset} * {Bytes(place.Format)})")) { Operand = true };
+        }
+
+        program.Params.Add(param);
+        return param;
+    }
+
+    private string AddressOf(KernelProgram program, Storage place)
+    {
+        BufferSpec spec = Buffers.Buffers[place.Buffer];
+        string argument = $"s.Buffer({BufferName(place.Buffer)}, {IndexText(place.Index, program.Group.Block.Loop ?? spec.Loop)})";
+        if (program.Group.Block.Phase == Phase.Head)
+        {
+            // The head sees full-length buffers through the window of its chunk.
+            DimExpr? step = place.Rows switch
+            {
+                BufferRows.Tokens => place.Transposed ? DimExpr.One : place.Pitch,
+                BufferRows.Slabs => place.Pitch,
+                _ => null,
+            };
+            if (step is not null)
+            {
+                string rows = place.Rows == BufferRows.Slabs ? "chunk * (ChunkRows(d) / 16)" : "chunk * ChunkRows(d)";
+                argument += $" + (nint)({rows} * {step.PrintFactor(Symbol)} * {Bytes(place.Format)})";
+            }
+        }
+
+        return argument;
+    }
+
+    public KernelParam Master(KernelProgram program, int parameter)
+    {
+        ParameterSpec spec = Graph.Spec.Parameters[parameter];
+        return Param(program, Leaf(spec.Path), ElementType.F32, $"s.Master({ParameterName(parameter)}, {(spec.Loop >= 0 ? "layer" : "0")})", false);
+    }
+
+    public KernelParam Gradient(KernelProgram program, int parameter)
+    {
+        ParameterSpec spec = Graph.Spec.Parameters[parameter];
+        return Param(program, Leaf(spec.Path) + "_gradient", ElementType.F32, $"s.Gradient({ParameterName(parameter)}, {(spec.Loop >= 0 ? "layer" : "0")})", true);
+    }
+
+    /// <summary>Address of a scale, its inverse, or an amax of the slot a node names.</summary>
+    public KernelParam Scale(KernelProgram program, Node node, string what, ElementType type, bool write) =>
+        Scale(program, node.Data.Scale, node.Data.ScaleIndex, what, type, write);
+
+    public KernelParam Scale(KernelProgram program, int scale, InstanceIndex index, string what, ElementType type, bool write)
+    {
+        ScaleFamily family = Graph.Scales[scale];
+        string name = Leaf(family.Name.Split('/')[0]) + (what switch
+        {
+            "Scale" => "_scale",
+            "ScaleInverse" => "_inverse",
+            _ => "_amax",
+        });
+        return Param(program, name, type, $"s.{what}({ScaleName(scale)}, {IndexText(index, family.Loop)})", write);
+    }
+
+    public KernelParam Fixed(KernelProgram program, string name, ElementType type, string source, bool write)
+    {
+        bool chunked = program.Group.Block.Phase == Phase.Head;
+        string argument = source switch
+        {
+            "RowLoss" => "s.Buffer(B.row_loss, 0)",
+            "RowWeight" => "s.Buffer(B.row_weight, 0)",
+            "Labels" => "s.Labels",
+            "LabelWeights" => "s.LabelWeights",
+            _ => source,
+        };
+        if (chunked && type is ElementType.F32 or ElementType.I32 && chunked)
+        {
+            argument += " + (nint)(chunk * ChunkRows(d) * 4)";
+        }
+
+        return Param(program, name, type, argument, write);
+    }
+
+    public KernelParam Layer(KernelProgram program) =>
+        Param(program, "layer", ElementType.Int64, program.Group.Block.Loop is null ? "0" : "(nint)layer", false);
+
+    private static KernelParam Param(KernelProgram program, string name, ElementType type, string argument, bool write)
+    {
+        KernelParam? known = program.Params.FirstOrDefault(p => p.Argument == argument && p.Type == type && !p.Operand);
+        if (known is null)
+        {
+            string unique = name;
+            for (int i = 2; program.Params.Any(p => p.Name == unique); i++)
+            {
+                unique = name + "_" + i.ToString(System.Globalization.CultureInfo.InvariantCulture);
+            }
+
+            known = new KernelParam(unique, type, argument);
+            program.Params.Add(known);
+        }
+
+        known.Written |= write;
+        return known;
+    }
+
+    // ---- Accesses ---------------------------------------------------------------------------------------------------------------------
+
+    /// <summary>How a kernel of a space reads a stored value: per element, per row, or per token.</summary>
+    public Access AccessOf(Value value, Storage place, Space space)
+    {
+        TensorType type = value.Type;
+        if (type.Rows == RowKind.Parameter)
+        {
+            return new Access(AccessBase.None, DimExpr.Zero, place.Offset, place.OuterPitch, true);
+        }
+
+        AccessBase start = type.Rows == RowKind.Position && space.Rows == RowKind.Token ? AccessBase.Position : AccessBase.Token;
+        bool full = type.Elements.Equals(space.Outer * space.Columns);
+        if (full && !(type.Columns.IsOne && !space.Columns.IsOne))
+        {
+            // Flat values are contiguous within a token, so any split into outer and columns reads them.
+            DimExpr outerPitch = type.Columns.Equals(space.Columns) ? place.OuterPitch : space.Columns;
+            return new Access(start, place.Pitch, place.Offset, space.Outer.IsOne ? DimExpr.Zero : outerPitch, true);
+        }
+
+        if (type.Elements.IsOne)
+        {
+            return new Access(start, place.Pitch, place.Offset, DimExpr.Zero, false);
+        }
+
+        if (type.Columns.IsOne)
+        {
+            return new Access(start, place.Pitch, place.Offset, DimExpr.One, false);
+        }
+
+        // [D] under [H, D]: the same features for every head (tables of positions).
+        return new Access(start, place.Pitch, place.Offset, DimExpr.Zero, true);
+    }
+
+    /// <summary>How a kernel reads a weight that broadcasts over its space.</summary>
+    public Access WeightAccess(TensorType weight, Space space)
+    {
+        if (space.Rows == RowKind.Parameter)
+        {
+            return new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, space.Columns, true);
+        }
+
+        if (weight.Elements.IsOne)
+        {
+            return new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, DimExpr.Zero, false);
+        }
+
+        if (weight.Columns.IsOne)
+        {
+            return new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, DimExpr.One, false);
+        }
+
+        bool outer = !space.Outer.IsOne && weight.Elements.Equals(space.Outer * space.Columns);
+        return new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, outer ? space.Columns : DimExpr.Zero, true);
+    }
+
+    // ---- Names ------------------------------------------------------------------------------------------------------------------------
+
+    public static string IndexText(InstanceIndex index, Loop? loop) => index switch
+    {
+        InstanceIndex.First => "0",
+        InstanceIndex.Layer => "layer",
+        InstanceIndex.NextLayer => "layer + 1",
+        _ => loop!.Count.Print(Symbol),
+    };
+
+    public string BufferName(int buffer) => "B." + Clean(Buffers.Buffers[buffer].Name);
+
+    public string ParameterName(int parameter) => "P." + Clean(Graph.Spec.Parameters[parameter].Path);
+
+    public string ScaleName(int scale) => "S." + Clean(Graph.Scales[scale].Name);
+
+    /// <summary>A dimension in emitted C#: <c>d[Width]</c>.</summary>
+    public static string Symbol(string name) => name == "ChunkRows" ? "ChunkRows(d)" : "d[D." + name + "]";
+
+    private static string Leaf(string path)
+    {
+        string[] parts = path.Split('.');
+        string last = parts[parts.Length - 1];
+        bool suffix = last.StartsWith("fp8", StringComparison.Ordinal) || last.StartsWith("transposed", StringComparison.Ordinal) || last.StartsWith("sums", StringComparison.Ordinal)
+            || last.StartsWith("lse", StringComparison.Ordinal) || last.StartsWith("row", StringComparison.Ordinal) || last.StartsWith("rsqrt", StringComparison.Ordinal);
+        string name = suffix && parts.Length > 1 ? parts[parts.Length - 2] + "_" + last : last;
+        return Clean(parts.Contains("grad") ? "d_" + name : name);
+    }
+
+    public static string Clean(string name)
+    {
+        string cleaned = new(name.Select(c => char.IsLetterOrDigit(c) ? c : '_').ToArray());
+        cleaned = cleaned.Replace("___", "_").Replace("__", "_").Trim('_');
+        return cleaned.Length == 0 || char.IsDigit(cleaned[0]) ? "_" + cleaned : cleaned;
+    }
+}

@@ -1,0 +1,361 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using Fp8Lm.Generators.Ir;
+using Fp8Lm.Generators.Ir.Plan;
+using Fp8Lm.Generators.Model;
+
+namespace Fp8Lm.Generators.Passes.Memory;
+
+/// <summary>
+/// A place in memory for every value that leaves its kernel. Carried values live in the slots of their loop, parts of a concatenation
+/// inside the whole, slices inside what they are cut from; everything else gets a buffer. Schedule positions of first and last use make the
+/// live intervals from which the runtime packs arenas for any size.
+/// </summary>
+internal sealed class StorageAssignment
+{
+    private readonly Graph graph;
+    private readonly FusionPlan fusion;
+    private readonly RecipeSpec recipe;
+    private readonly BufferPlan plan = new();
+    private readonly Dictionary<Block, (int First, int Last)> spans = [];
+
+    private StorageAssignment(Graph graph, FusionPlan fusion, RecipeSpec recipe)
+    {
+        this.graph = graph;
+        this.fusion = fusion;
+        this.recipe = recipe;
+    }
+
+    public static BufferPlan Run(Graph graph, FusionPlan fusion, RecipeSpec recipe)
+    {
+        StorageAssignment assignment = new(graph, fusion, recipe);
+        assignment.Assign();
+        assignment.Liveness();
+        return assignment.plan;
+    }
+
+    // ---- Places -----------------------------------------------------------------------------------------------------------------------
+
+    private void Assign()
+    {
+        foreach (Block block in graph.Blocks)
+        {
+            foreach (Carry carry in block.Carries)
+            {
+                AssignCarry(block, carry);
+            }
+        }
+
+        foreach (Value whole in graph.Nodes.SelectMany(n => n.Inputs).Select(FusionPlan.Peel).Where(v => v.Op == OpCode.Concat).Distinct().ToList())
+        {
+            PlaceOf(whole);
+        }
+
+        foreach (FusedGroup group in fusion.Groups)
+        {
+            foreach (Value value in group.Stores)
+            {
+                PlaceOf(value);
+            }
+
+            // Views that kernels read.
+            foreach (Value value in group.Members.SelectMany(m => m.Inputs).Select(FusionPlan.Peel).Where(v => v.Op is OpCode.Slice or OpCode.Concat))
+            {
+                PlaceOf(value);
+            }
+        }
+
+        foreach (Value slice in graph.Nodes.Where(n => n.Op == OpCode.Slice).Select(n => n.Out()))
+        {
+            if (IsPlaced(FusionPlan.Peel(slice.Node.Inputs[0])))
+            {
+                PlaceOf(slice);
+            }
+        }
+    }
+
+    private bool IsPlaced(Value value) => plan.Places.ContainsKey(value) || (value.Op == OpCode.Slice && IsPlaced(FusionPlan.Peel(value.Node.Inputs[0])));
+
+    private void AssignCarry(Block block, Carry carry)
+    {
+        Value parameter = carry.Parameter.Out();
+        NodeData data = carry.Parameter.Data;
+        bool slabs = FusionPlan.Peel(carry.Result).Op == OpCode.ColumnSum;
+        Format format = data.Scale >= 0 ? data.Format : slabs ? Format.F32 : FormatOf(parameter);
+        string name = (block.Loop!.Name + "." + (carry.Parameter.Label.Length > 0 ? carry.Parameter.Label : "carried")) + (data.Scale >= 0 ? data.Transposed ? ".transposed" : ".fp8" : "");
+        int buffer = AddBuffer(new BufferSpec(
+            name, "Activations", format, slabs ? BufferRows.Slabs : BufferRows.Tokens, parameter.Type.Outer, parameter.Type.Columns,
+            block.Phase == Phase.Forward ? BufferScope.Carried : BufferScope.PingPong, block.Loop));
+        Storage At(InstanceIndex index) => Contiguous(buffer, index, format, parameter.Type, data.Transposed, slabs ? BufferRows.Slabs : BufferRows.Tokens);
+
+        plan.Places[parameter] = At(block.IncomingIndex);
+        plan.Places[FusionPlan.Peel(carry.Initial)] = At(block.InitialIndex);
+        plan.Places[FusionPlan.Peel(carry.Result)] = At(block.OutgoingIndex);
+        if (carry.Out is not null)
+        {
+            plan.Places[carry.Out.Out()] = At(block.FinalIndex);
+        }
+    }
+
+    private Storage PlaceOf(Value value)
+    {
+        value = FusionPlan.Peel(value);
+        if (plan.Places.TryGetValue(value, out Storage? place))
+        {
+            return place;
+        }
+
+        if (value.Op == OpCode.Slice)
+        {
+            Storage whole = PlaceOf(value.Node.Inputs[0]);
+            return plan.Places[value] = whole with { Offset = whole.Offset + value.Node.Data.Extent!, OuterPitch = value.Type.Dims.Count > 1 ? value.Node.Inputs[0].Type.Columns : value.Type.Columns };
+        }
+
+        if (value.Op == OpCode.Concat)
+        {
+            return PlaceParts(value);
+        }
+
+        bool slabs = value.Op == OpCode.ColumnSum;
+        bool transposed = value.Op == OpCode.Quantize && value.Index == 1;
+        bool inHead = value.Node.Block.Phase == Phase.Head && !UsedOutside(value);
+        BufferRows rows = Rows(value, slabs, inHead);
+        int buffer = AddBuffer(Own(value, rows, transposed));
+        return plan.Places[value] = Contiguous(buffer, Index(value), FormatOf(value), value.Type, transposed, rows);
+    }
+
+    /// <summary>Parts stand side by side in the whole; those of a transposed whole stand below each other.</summary>
+    private Storage PlaceParts(Value whole)
+    {
+        bool transposed = whole.Node.Data.Transposed;
+        bool slabs = whole.Node.Data.Index == 1 && FusionPlan.Peel(whole.Node.Inputs[0]).Op == OpCode.ColumnSum;
+        Value first = FusionPlan.Peel(whole.Node.Inputs[0]);
+        bool inHead = whole.Node.Block.Phase == Phase.Head;
+        BufferRows rows = Rows(first, slabs, inHead && !UsedOutside(whole));
+        BufferSpec spec = Own(first, rows, transposed) with { Columns = whole.Type.Columns, Outer = whole.Type.Outer, Name = NameOf(whole, transposed) };
+        int buffer = AddBuffer(spec);
+        Storage place = Contiguous(buffer, Index(first), FormatOf(first), whole.Type, transposed, rows);
+        plan.Places[whole] = place;
+        DimExpr start = DimExpr.Zero;
+        foreach (Value part in whole.Node.Inputs)
+        {
+            Value root = FusionPlan.Peel(part);
+            Storage at = transposed
+                ? place with { Offset = start * TokenRows(rows) }
+                : place with { Offset = start, OuterPitch = whole.Type.Dims.Count > 1 ? whole.Type.Columns : part.Type.Columns };
+            plan.Places[root] = at;
+            start += part.Type.Columns;
+        }
+
+        return place;
+    }
+
+    private static DimExpr TokenRows(BufferRows rows) => rows == BufferRows.Chunk ? DimExpr.Symbol("ChunkRows") : DimExpr.MicroBatch * DimExpr.Sequence;
+
+    private BufferSpec Own(Value value, BufferRows rows, bool transposed)
+    {
+        Block block = value.Node.Block;
+        bool weight = block.Phase == Phase.Setup;
+        BufferScope scope = block.Loop is null ? BufferScope.Single
+            : weight ? BufferScope.PerLayerAlways
+            : block.Phase == Phase.Forward && UsedOutside(value) ? BufferScope.PerLayer
+            : BufferScope.Single;
+        string category = weight ? "Weights" : rows is BufferRows.Slabs or BufferRows.ChunkSlabs ? "Workspace" : "Activations";
+        TensorType type = value.Type;
+        return new BufferSpec(NameOf(value, transposed), category, FormatOf(value), rows, type.Outer, type.Columns, scope, block.Loop);
+    }
+
+    private string NameOf(Value value, bool transposed)
+    {
+        Block block = value.Node.Block;
+        string name = value.Node.Label.Length > 0 ? value.Node.Label : value.Op.ToString().ToLowerInvariant();
+        string prefix = block.Name + (block.Phase == Phase.Backward ? ".grad" : "") + ".";
+        string suffix = value.Op switch
+        {
+            OpCode.Quantize => transposed ? ".transposed" : ".fp8",
+            OpCode.ColumnSum => ".sums",
+            OpCode.RowSum or OpCode.RowMax or OpCode.Rsqrt => "." + value.Op.ToString().ToLowerInvariant(),
+            OpCode.Attention when value.Index == 1 => ".lse",
+            _ => "",
+        };
+        return prefix + name + suffix;
+    }
+
+    private static BufferRows Rows(Value value, bool slabs, bool inHead) => value.Type.Rows switch
+    {
+        RowKind.Parameter => BufferRows.None,
+        RowKind.Position => BufferRows.Positions,
+        _ => slabs ? inHead ? BufferRows.ChunkSlabs : BufferRows.Slabs : inHead ? BufferRows.Chunk : BufferRows.Tokens,
+    };
+
+    private static InstanceIndex Index(Value value)
+    {
+        Block block = value.Node.Block;
+        return block.Loop is null ? InstanceIndex.First : InstanceIndex.Layer;
+    }
+
+    private static Storage Contiguous(int buffer, InstanceIndex index, Format format, TensorType type, bool transposed, BufferRows rows) =>
+        new(buffer, index, format, transposed ? TokenRows(rows) * type.Outer : type.Elements, DimExpr.Zero, type.Columns, transposed, rows);
+
+    private int AddBuffer(BufferSpec spec)
+    {
+        // Names tell buffers apart in plans and messages.
+        int copies = plan.Buffers.Count(b => b.Name == spec.Name || b.Name.StartsWith(spec.Name + "~", StringComparison.Ordinal));
+        plan.Buffers.Add(copies == 0 ? spec : spec with { Name = spec.Name + "~" + (copies + 1).ToString(System.Globalization.CultureInfo.InvariantCulture) });
+        return plan.Buffers.Count - 1;
+    }
+
+    /// <summary>Statistics are F32, casts have their target's format, the rest the recipe's compute format.</summary>
+    private Format FormatOf(Value value)
+    {
+        if (value.Op is OpCode.Quantize or OpCode.Cast && (value.Op == OpCode.Quantize || value.Type.Rows == RowKind.Parameter))
+        {
+            return value.Node.Data.Format;
+        }
+
+        bool statistics = value.Type.Columns.IsOne || value.Type.Rows == RowKind.Position || value.Op is OpCode.ColumnSum or OpCode.RowSum or OpCode.RowMax;
+        return statistics ? Format.F32 : recipe.Compute;
+    }
+
+    private bool UsedOutside(Value value) =>
+        graph.Nodes.Any(n => n.Block != value.Node.Block && n.Inputs.Any(i => Reaches(i, value)))
+        || graph.Blocks.SelectMany(b => b.Carries).Any(c => Reaches(c.Initial, value));
+
+    /// <summary>Through views and values that are computed on the fly.</summary>
+    private bool Reaches(Value from, Value value)
+    {
+        from = FusionPlan.Peel(from);
+        if (from == value)
+        {
+            return true;
+        }
+
+        bool through = from.Op is OpCode.Slice or OpCode.Concat || (FusionPlan.IsInline(from) && !(fusion.Owner.TryGetValue(from.Node, out FusedGroup? g) && g.Stores.Contains(from)));
+        return through && from.Node.Inputs.Any(i => Reaches(i, value));
+    }
+
+    // ---- Liveness ---------------------------------------------------------------------------------------------------------------------
+
+    /// <summary>Positions count kernels in program order, setup excluded (its results always live).</summary>
+    private void Liveness()
+    {
+        int position = 0;
+        Dictionary<FusedGroup, int> at = [];
+        foreach (Block block in graph.Blocks)
+        {
+            int first = position;
+            foreach (FusedGroup group in fusion.Of(block))
+            {
+                at[group] = position++;
+            }
+
+            spans[block] = (first, Math.Max(first, position - 1));
+        }
+
+        foreach (FusedGroup group in fusion.Groups)
+        {
+            foreach (Value value in group.Stores)
+            {
+                Touch(value, group.Block, at[group]);
+            }
+
+            foreach (Value value in Reads(group))
+            {
+                Touch(value, group.Block, at[group]);
+            }
+        }
+
+        foreach (Block block in graph.Blocks)
+        {
+            foreach (Carry carry in block.Carries)
+            {
+                Extend(plan.Places[carry.Parameter.Out()].Buffer, spans[block].First, spans[block].Last);
+            }
+        }
+
+        foreach (BufferSpec buffer in plan.Buffers)
+        {
+            if (buffer.Category == "Weights")
+            {
+                buffer.First = 0;
+                buffer.Last = position;
+            }
+
+            buffer.First = Math.Min(buffer.First, Math.Max(buffer.Last, 0));
+            buffer.Last = Math.Max(buffer.Last, buffer.First);
+            Block? backward = graph.Blocks.FirstOrDefault(b => b.Phase == Phase.Backward && b.Loop is not null && b.Loop == buffer.Loop);
+            buffer.LastCheckpointed = backward is null ? buffer.Last : Math.Max(buffer.Last, spans[backward].Last);
+        }
+    }
+
+    private void Touch(Value value, Block block, int position)
+    {
+        if (!plan.Places.TryGetValue(FusionPlan.Peel(value), out Storage? place))
+        {
+            return;
+        }
+
+        BufferSpec buffer = plan.Buffers[place.Buffer];
+        Block home = value.Node.Block;
+        bool acrossBlocks = buffer.Scope != BufferScope.Single || block != home;
+        if (acrossBlocks && block.Loop is not null)
+        {
+            Extend(place.Buffer, spans[block].First, spans[block].Last);
+        }
+        else if (block.Phase == Phase.Head)
+        {
+            // Chunks run in a loop: everything of the head lives while it runs.
+            Extend(place.Buffer, spans[block].First, spans[block].Last);
+        }
+        else
+        {
+            Extend(place.Buffer, position, position);
+        }
+
+        if (home != block && home.Loop is not null && home.Phase != Phase.Setup)
+        {
+            Extend(place.Buffer, spans[home].First, spans[home].Last);
+        }
+    }
+
+    private void Extend(int buffer, int first, int last)
+    {
+        BufferSpec spec = plan.Buffers[buffer];
+        spec.First = Math.Min(spec.First, first);
+        spec.Last = Math.Max(spec.Last, last);
+    }
+
+    /// <summary>Stored values that a group reads, through views and inlined expressions.</summary>
+    private IEnumerable<Value> Reads(FusedGroup group)
+    {
+        HashSet<Value> seen = [];
+        Stack<Value> work = new(group.Members.SelectMany(m => m.Inputs).Select(FusionPlan.Peel));
+        while (work.Count > 0)
+        {
+            Value value = work.Pop();
+            if (!seen.Add(value))
+            {
+                continue;
+            }
+
+            if (plan.Places.ContainsKey(value))
+            {
+                yield return value;
+                if (value.Op is OpCode.Slice or OpCode.Concat)
+                {
+                    continue;
+                }
+            }
+
+            bool stored = fusion.Owner.TryGetValue(value.Node, out FusedGroup? owner) && owner.Stores.Contains(value);
+            if (FusionPlan.IsInline(value) && !stored)
+            {
+                foreach (Value input in value.Node.Inputs)
+                {
+                    work.Push(FusionPlan.Peel(input));
+                }
+            }
+        }
+    }
+}

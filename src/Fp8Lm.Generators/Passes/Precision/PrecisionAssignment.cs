@@ -1,0 +1,122 @@
+using System.Collections.Generic;
+using System.Linq;
+using Fp8Lm.Generators.Ir;
+using Fp8Lm.Generators.Model;
+
+namespace Fp8Lm.Generators.Passes.Precision;
+
+/// <summary>
+/// Gives every GEMM its operands in the formats of the recipe's roles. A tensor is quantised once; row-major and transposed copies are
+/// two outputs of one cast. Weights are cast in setup, once per optimizer step.
+/// </summary>
+internal sealed class PrecisionAssignment
+{
+    private readonly Graph graph;
+    private readonly RecipeSpec recipe;
+    private readonly Dictionary<(Value, Format), Node> casts = [];
+    private readonly Dictionary<int, Block> setups = [];
+
+    private PrecisionAssignment(Graph graph, RecipeSpec recipe)
+    {
+        this.graph = graph;
+        this.recipe = recipe;
+    }
+
+    public static void Run(Graph graph, RecipeSpec recipe) => new PrecisionAssignment(graph, recipe).Assign();
+
+    private void Assign()
+    {
+        foreach (Node gemm in graph.Nodes.Where(n => n.Op == OpCode.Gemm).ToList())
+        {
+            bool inBlock = gemm.Block.Loop is not null && gemm.Block.Phase != Phase.Head;
+            (Format a, Format b) = gemm.Data.Gemm switch
+            {
+                GemmRole.Fprop => (recipe.Input, recipe.Weight),
+                GemmRole.Dgrad => (recipe.OutputGradient, recipe.Weight),
+                _ => (recipe.OutputGradient, recipe.Input),
+            };
+            if (!inBlock)
+            {
+                a = b = recipe.Head;
+            }
+
+            bool fp8 = RecipeSpec.IsFp8(a) && RecipeSpec.IsFp8(b);
+            NodeData data = gemm.Data with { Promote = fp8 && (gemm.Data.Gemm == GemmRole.Fprop ? recipe.PromoteForward : recipe.PromoteBackward) };
+            // FP8 tensor cores read both operands with K contiguous; 16-bit ones take either, so there the stored order serves.
+            gemm.Inputs = [Operand(gemm.Inputs[0], fp8 ? a : Compute(a), data.AKMajor, fp8), Operand(gemm.Inputs[1], fp8 ? b : Compute(b), data.BKMajor, fp8)];
+            gemm.Data = fp8 ? data with { AKMajor = true, BKMajor = true } : data;
+        }
+    }
+
+    private Format Compute(Format format) => RecipeSpec.IsFp8(format) ? recipe.Compute : format;
+
+    private Value Operand(Value value, Format format, bool kMajor, bool fp8)
+    {
+        if (!fp8)
+        {
+            return value.Op == OpCode.Parameter && format != Format.F32 ? CastOf(value, format).Out() : value;
+        }
+
+        return CastOf(value, format).Out(kMajor ? 0 : 1);
+    }
+
+    private Node CastOf(Value value, Format format)
+    {
+        if (casts.TryGetValue((value, format), out Node? cast))
+        {
+            return cast;
+        }
+
+        bool parameter = value.Op == OpCode.Parameter;
+        Block block = parameter ? Setup(graph.Spec.Parameters[value.Node.Data.Index].Loop) : value.Node.Block;
+        string label = parameter ? graph.Spec.Parameters[value.Node.Data.Index].Path : value.Node.Label;
+        if (!RecipeSpec.IsFp8(format))
+        {
+            cast = graph.Add(block, OpCode.Cast, [value], [value.Type], new NodeData { Format = format }, value.Node.Site, value.Node.Label);
+            return casts[(value, format)] = cast;
+        }
+
+        int scale = graph.Scales.Count;
+        graph.Scales.Add(new ScaleFamily((block.Loop is null || parameter ? "" : block.Loop.Name + ".*.") + (label.Length == 0 ? "value" : label) + (parameter ? "/weight" : block.Phase == Phase.Backward ? "/gradient" : "/input"), format, block.Loop, Carried: false));
+        InstanceIndex index = block.Loop is null ? InstanceIndex.First : InstanceIndex.Layer;
+        bool current = recipe.Scaling == ScalePolicy.Current;
+        NodeData data = new() { Format = format, Scale = scale, ScaleIndex = index, CurrentScale = current };
+        Value[] inputs = [value];
+        if (current)
+        {
+            // The amax is an operand of the cast: its kernel must have run.
+            Node amax = graph.Add(block, OpCode.Amax, [value], [TensorType.Scalar], data, value.Node.Site, value.Node.Label);
+            InsertBehind(value, block, amax);
+            inputs = [value, amax.Out()];
+        }
+
+        cast = graph.Add(block, OpCode.Quantize, inputs, [value.Type, value.Type], data, value.Node.Site, value.Node.Label);
+        InsertBehind(value, block, cast);
+        return casts[(value, format)] = cast;
+    }
+
+    /// <summary>New nodes were appended; casts belong right behind what they cast, before its other users.</summary>
+    private static void InsertBehind(Value value, Block block, Node node)
+    {
+        block.Nodes.Remove(node);
+        int position = block.Nodes.IndexOf(value.Node) + 1;
+        while (position < block.Nodes.Count && block.Nodes[position].Op is OpCode.Amax)
+        {
+            position++;
+        }
+
+        block.Nodes.Insert(position, node);
+    }
+
+    private Block Setup(int loop)
+    {
+        if (!setups.TryGetValue(loop, out Block? block))
+        {
+            Loop? info = loop < 0 ? null : graph.Blocks.First(b => b.Loop?.Id == loop).Loop;
+            block = graph.Blocks.FirstOrDefault(b => b.Phase == Phase.Setup && b.Loop == info) ?? graph.AddBlock(Phase.Setup, info, info is null ? "weights" : info.Name, at: 0);
+            setups[loop] = block;
+        }
+
+        return block;
+    }
+}
