@@ -15,7 +15,7 @@ template <class S> struct BackwardKeyValue
     static constexpr int kPartSize = kHeadSize / kParts;
     static_assert(kPartSize % 16 == 0, "heads beyond 128 come in multiples of 32");
     static constexpr int kThreads = 128 * kParts;
-    static constexpr int kTileM = kBlockRows, kTileN = 0;
+    static constexpr int kTileM = kBlockRows, kTileN = 0, kBlocks = 0;
     static constexpr int kQueries = kHeadSize > 128 ? 16 : kHeadSize > 64 || kSame<T, float> ? 32 : 64;
     static constexpr int kStages = kSame<T, float> ? 1 : 2;
     using KeyTile = Tile<T, kBlockRows, kHeadSize>;

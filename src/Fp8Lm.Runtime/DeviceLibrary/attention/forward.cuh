@@ -55,7 +55,7 @@ template <class S> struct Forward
     using T = typename S::Element;
     static constexpr int kHeadSize = S::kHeadSize;
     static constexpr int kThreads = 128;
-    static constexpr int kTileM = kBlockRows, kTileN = 0;
+    static constexpr int kTileM = kBlockRows, kTileN = 0, kBlocks = 0;
     static constexpr int kKeys = kHeadSize > 128 || kSame<T, float> ? 32 : 64;
     static constexpr int kStages = kSame<T, float> ? 1 : 2;
     using QueryTile = Tile<T, kBlockRows, kHeadSize>;

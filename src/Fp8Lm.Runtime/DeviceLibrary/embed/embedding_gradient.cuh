@@ -5,7 +5,7 @@ namespace fp8lm::embed {
 
 // grad[tokens[p]] += dY[p] for all positions p. tokens: [count] i32; dY: [count, columns]; grad: [vocab, columns] f32, adds.
 // The block of a token's first position adds all rows of that token in order, so every gradient row has one writer and one order.
-struct EmbeddingGradient : Launch<256, 0, 1>
+struct EmbeddingGradient : Launch<256>
 {
     template <class T>
     static __device__ void run(const int* tokens, const T* d_y, float* grad, i64 count, i64 vocab, i64 columns)

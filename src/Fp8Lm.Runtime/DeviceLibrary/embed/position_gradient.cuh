@@ -4,7 +4,7 @@
 namespace fp8lm::embed {
 
 // grad[t] += sum over b of dY[b, t], in the order of b. dY: [batch, sequence, columns]; grad: [sequence, columns] f32, adds.
-struct PositionGradient : Launch<256, 0, 1, 256>
+struct PositionGradient : Launch<256>
 {
     template <class T>
     static __device__ void run(const T* d_y, float* grad, i64 batch, i64 sequence, i64 columns)

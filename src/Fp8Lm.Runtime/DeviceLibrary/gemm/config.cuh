@@ -29,6 +29,7 @@ struct Config
 
     static constexpr int kTileM = kRowsOfTile;
     static constexpr int kTileN = kColumnsOfTile;
+    static constexpr int kBlocks = 0;
     static constexpr int kBlockK = OperandA::kBlockK;
     static constexpr int kConsumers = kTileM / 64;    // one warpgroup per 64 rows
     static constexpr int kThreads = 128 * (1 + kConsumers);
@@ -48,7 +49,7 @@ struct Config
 };
 
 // F32 operands: exact FP32 multiply-add without tensor cores, any layout, any alignment.
-template <bool kAKMajor, bool kBKMajor> struct ConfigF32 : Launch<256, 0, 128, 64>
+template <bool kAKMajor, bool kBKMajor> struct ConfigF32 : Launch<256, 128, 64>
 {
     static constexpr bool kAIsKMajor = kAKMajor;
     static constexpr bool kBIsKMajor = kBKMajor;

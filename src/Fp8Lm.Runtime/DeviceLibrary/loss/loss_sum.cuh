@@ -5,7 +5,7 @@
 namespace fp8lm::loss {
 
 // state.LossSum += sum of row_loss; state.WeightSum += sum of row_weight, both in double. One block, so the order is fixed.
-struct LossSum : Launch<1024>
+struct LossSum : Launch<1024, 0, 0, 1>
 {
     static __device__ void run(const float* row_loss, const float* row_weight, i64 count, StepState* state)
     {

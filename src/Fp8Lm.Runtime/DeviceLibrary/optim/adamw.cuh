@@ -4,7 +4,7 @@
 namespace fp8lm::optim {
 
 // AdamW on a flat run of parameters; master, m, v: [count] f32, assigned. Nothing changes when state.SkipStep is set.
-struct AdamW : Launch<256, 0, 1, 1024>
+struct AdamW : Launch<256>
 {
     static __device__ void run(float* master, const float* grad, float* m, float* v, i64 count, i64 decay, const StepState* state)
     {

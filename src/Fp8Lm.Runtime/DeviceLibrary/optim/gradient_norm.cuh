@@ -5,15 +5,13 @@
 namespace fp8lm::optim {
 
 // Global L2 norm of grad [count] f32 -> state.GradientNorm, ClipFactor, SkipStep. Every block leaves its sum of squares in scratch; the
-// last one to finish adds them in the order of the blocks. scratch starts zeroed and is left so; the grid depends on count alone.
-struct GradientNorm : Launch<256, 0, 1, 1024>
+// last one to finish adds them in the order of the blocks. scratch starts zeroed and is left so.
+struct GradientNorm : Launch<256, 0, 0, 1024>
 {
-    static constexpr int kMaximumBlocks = 1024;
-
     struct Scratch
     {
         u32 finished;
-        double partial[kMaximumBlocks];
+        double partial[kBlocks];
     };
 
     static __device__ void run(const float* grad, i64 count, StepState* state, void* scratch)

@@ -5,7 +5,7 @@ namespace fp8lm::optim {
 
 // Rolls amax histories and derives the next scales; a thread per slot. history: [history_length, slots] f32, row 0 the newest.
 // The scale is maximum / largest amax of the history / 2^margin; it stays as it was when that amax is zero or this step's is not finite.
-struct ScaleUpdate : Launch<256, 0, 1, 256>
+struct ScaleUpdate : Launch<256>
 {
     static __device__ void run(
         float* scale, float* scale_inverse, u32* amax, float* history, const float* maximum, i64 slots, i64 history_length, i64 power_of_two,

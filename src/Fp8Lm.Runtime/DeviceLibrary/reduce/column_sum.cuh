@@ -5,7 +5,7 @@ namespace fp8lm::reduce {
 
 // grad[c] += sum over slabs of partial[slab][c]. partial: [slabs, cols] f32, one slab per 16 rows; grad: [cols] f32, adds.
 // A block owns 32 columns; warp w sums slabs w, w + 8, ... and the eight partial sums are added in order.
-struct ColumnSumFinish : Launch<256, 0, 1, 32>
+struct ColumnSumFinish : Launch<256, 16, 32>
 {
     static constexpr int kWarps = kThreads / kWarpSize;
 

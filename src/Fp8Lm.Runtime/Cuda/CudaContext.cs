@@ -1,0 +1,112 @@
+using System;
+using Fp8Lm.Cuda.Interop;
+
+namespace Fp8Lm.Cuda;
+
+/// <summary>The primary context of a device and one stream on which everything is queued. For use by one thread at a time, on any thread.</summary>
+internal sealed unsafe class CudaContext : IDisposable
+{
+    private readonly int device;
+    private readonly nint context;
+    private readonly nint stream;
+    private bool disposed;
+
+    public CudaContext(CudaDevice device)
+    {
+        Device = device;
+        Check(CudaDriver.DeviceGet(out this.device, device.Ordinal), "cuDeviceGet");
+        Check(CudaDriver.DevicePrimaryCtxRetain(out context, this.device), "cuDevicePrimaryCtxRetain");
+        MakeCurrent();
+        Check(CudaDriver.StreamCreate(out stream, 1 /* non-blocking: no hidden order with the default stream */), "cuStreamCreate");
+    }
+
+    public CudaDevice Device { get; }
+
+    public nint Stream => stream;
+
+    /// <summary>The driver keeps the current context per thread.</summary>
+    public void MakeCurrent() => Check(CudaDriver.CtxSetCurrent(context), "cuCtxSetCurrent");
+
+    /// <summary>Zeroed device memory.</summary>
+    /// <exception cref="InsufficientMemoryException">The device does not have that much left.</exception>
+    public nint Allocate(long bytes)
+    {
+        MakeCurrent();
+        int result = CudaDriver.MemAlloc(out nint address, checked((nuint)bytes));
+        const int OutOfMemory = 2;
+        if (result == OutOfMemory)
+        {
+            Check(CudaDriver.MemGetInfo(out nuint free, out nuint total), "cuMemGetInfo");
+            throw new InsufficientMemoryException(
+                $"{Device.Name} has {free / 1048576.0:F0} of {total / 1048576.0:F0} MiB left; {bytes / 1048576.0:F0} MiB were asked for.");
+        }
+
+        Check(result, "cuMemAlloc");
+        Clear(address, bytes);
+        return address;
+    }
+
+    public void Free(nint address)
+    {
+        MakeCurrent();
+        _ = CudaDriver.MemFree(address);
+    }
+
+    public void Clear(nint address, long bytes)
+    {
+        MakeCurrent();
+        Check(CudaDriver.MemsetAsync(address, 0, checked((nuint)bytes), stream), "cuMemsetD8Async");
+    }
+
+    /// <summary>Copies to the device after everything queued; the source may be reused on return.</summary>
+    public void CopyFromHost(ReadOnlySpan<byte> source, nint destination)
+    {
+        if (source.IsEmpty)
+        {
+            return;
+        }
+
+        MakeCurrent();
+        fixed (byte* pointer = source)
+        {
+            // The driver stages pageable memory before it returns, but says so only for copies below 64 KiB; the wait makes it certain.
+            Check(CudaDriver.MemcpyHostToDeviceAsync(destination, pointer, (nuint)source.Length, stream), "cuMemcpyHtoDAsync");
+            Synchronize();
+        }
+    }
+
+    /// <summary>Copies to the host after everything queued; the bytes are there on return.</summary>
+    public void CopyToHost(nint source, Span<byte> destination)
+    {
+        if (destination.IsEmpty)
+        {
+            return;
+        }
+
+        MakeCurrent();
+        fixed (byte* pointer = destination)
+        {
+            Check(CudaDriver.MemcpyDeviceToHostAsync(pointer, source, (nuint)destination.Length, stream), "cuMemcpyDtoHAsync");
+            Synchronize();
+        }
+    }
+
+    public void Synchronize()
+    {
+        MakeCurrent();
+        Check(CudaDriver.StreamSynchronize(stream), "cuStreamSynchronize");
+    }
+
+    public void Dispose()
+    {
+        if (!disposed)
+        {
+            disposed = true;
+            _ = CudaDriver.CtxSetCurrent(context);
+            _ = CudaDriver.StreamDestroy(stream);
+            _ = CudaDriver.DevicePrimaryCtxRelease(device);
+        }
+    }
+
+    private static void Check(int result, string call) => CudaException.ThrowIfFailed(result, call);
+}

@@ -1,0 +1,109 @@
+using System;
+using System.Runtime.InteropServices;
+using Fp8Lm.Cuda.Interop;
+using Fp8Lm.Cuda.Jit;
+
+namespace Fp8Lm.Cuda;
+
+/// <summary>Blocks of a launch.</summary>
+internal readonly record struct GridSize(uint X, uint Y, uint Z);
+
+/// <summary>What FP8LM_LAUNCH put into a kernel's module; the layout of <c>fp8lm_launch</c> in <c>fp8lm/common/launch.cuh</c>.</summary>
+/// <param name="Threads">Threads of a block.</param>
+/// <param name="SharedBytes">Dynamic shared memory of a block.</param>
+/// <param name="TileM">Rows of a block's tile; 0 where the kind has none.</param>
+/// <param name="TileN">Columns of a block's tile.</param>
+/// <param name="Blocks">Number of blocks, where results depend on it; otherwise 0.</param>
+[StructLayout(LayoutKind.Sequential)]
+internal readonly record struct LaunchTraits(uint Threads, uint SharedBytes, uint TileM, uint TileN, uint Blocks)
+{
+    /// <summary>Row kernels say nothing: 16 warps, static shared memory only.</summary>
+    public static LaunchTraits Row => new(512, 0, 16, 0, 0);
+}
+
+/// <summary>One entry function in device memory.</summary>
+internal sealed unsafe class LoadedKernel : IDisposable
+{
+    private const int NotFound = 500;
+
+    private readonly CudaContext context;
+    private readonly nint module;
+    private readonly nint function;
+    private bool disposed;
+
+    public LoadedKernel(CudaContext context, CompiledKernel kernel, string name)
+    {
+        this.context = context;
+        Name = name;
+        context.MakeCurrent();
+        fixed (byte* image = kernel.Cubin)
+        {
+            CudaException.ThrowIfFailed(CudaDriver.ModuleLoadData(out module, image), $"Loading kernel {name}");
+        }
+
+        CudaException.ThrowIfFailed(CudaDriver.ModuleGetFunction(out function, module, name), $"Finding kernel {name} in its module");
+        Traits = ReadTraits();
+        if (Traits.SharedBytes > 0)
+        {
+            CudaException.ThrowIfFailed(
+                CudaDriver.FuncSetAttribute(function, FunctionAttribute.MaxDynamicSharedSizeBytes, (int)Traits.SharedBytes),
+                $"Giving kernel {name} {Traits.SharedBytes} bytes of shared memory");
+        }
+    }
+
+    public string Name { get; }
+
+    public LaunchTraits Traits { get; }
+
+    /// <summary>Queues the kernel; <paramref name="parameters"/> holds one pointer per parameter to its value.</summary>
+    public void Launch(GridSize grid, void** parameters)
+    {
+        context.MakeCurrent();
+        LaunchConfig config = new()
+        {
+            GridX = grid.X,
+            GridY = grid.Y,
+            GridZ = grid.Z,
+            BlockX = Traits.Threads,
+            BlockY = 1,
+            BlockZ = 1,
+            SharedBytes = Traits.SharedBytes,
+            Stream = context.Stream,
+        };
+        int result = CudaDriver.LaunchKernelEx(&config, function, parameters, null);
+        if (result != 0)
+        {
+            throw new CudaException(
+                $"Launching kernel {Name} with {grid.X} x {grid.Y} x {grid.Z} blocks of {Traits.Threads} threads: {CudaException.Describe(result)}");
+        }
+    }
+
+    public void Dispose()
+    {
+        if (!disposed)
+        {
+            disposed = true;
+            context.MakeCurrent();
+            _ = CudaDriver.ModuleUnload(module);
+        }
+    }
+
+    private LaunchTraits ReadTraits()
+    {
+        int result = CudaDriver.ModuleGetGlobal(out nint address, out nuint bytes, module, "fp8lm_launch");
+        if (result == NotFound)
+        {
+            return LaunchTraits.Row;
+        }
+
+        CudaException.ThrowIfFailed(result, $"Reading the launch traits of kernel {Name}");
+        LaunchTraits traits = default;
+        if (bytes != (nuint)sizeof(LaunchTraits))
+        {
+            throw new CudaException($"Kernel {Name} has launch traits of {bytes} bytes; this runtime reads {sizeof(LaunchTraits)}.");
+        }
+
+        context.CopyToHost(address, new Span<byte>(&traits, sizeof(LaunchTraits)));
+        return traits;
+    }
+}

@@ -1,0 +1,83 @@
+using System;
+using System.Collections.Generic;
+using System.Runtime.InteropServices;
+using Fp8Lm.Cuda.Interop;
+using Fp8Lm.Execution;
+
+namespace Fp8Lm.Cuda;
+
+/// <summary>A GEMM operand as the copy engine sees it.</summary>
+/// <param name="Format">E4M3, E5M2 or BF16.</param>
+/// <param name="KMajor">Stored [rows, K]; otherwise [K, rows].</param>
+/// <param name="Rows">M or N.</param>
+/// <param name="K">Length of the sum.</param>
+/// <param name="Pitch">Elements between stored rows.</param>
+/// <param name="TileRows">Rows of M or N in a block's tile.</param>
+internal readonly record struct OperandLayout(ElementFormat Format, bool KMajor, long Rows, long K, long Pitch, int TileRows);
+
+/// <summary>Tensor maps by kernel, operand and address: a captured or repeated step asks for the same ones again and again.</summary>
+internal sealed unsafe class TensorMapTable : IDisposable
+{
+    private const int SwizzleBytes = 128;
+
+    // Rows of the box of an operand that is not K-major: one 128-byte row of 64 elements, 64 of them deep.
+    private const int PanelElements = 64;
+
+    private readonly Dictionary<(int Kernel, int Operand, nint Address), nint> maps = [];
+
+    /// <summary>The map, encoded at its first use.</summary>
+    public TensorMap* Get(int kernel, int operand, nint address, in OperandLayout layout, string kernelName)
+    {
+        if (!maps.TryGetValue((kernel, operand, address), out nint map))
+        {
+            map = (nint)NativeMemory.AlignedAlloc(TensorMap.Bytes, TensorMap.Alignment);
+            maps.Add((kernel, operand, address), map);
+            Encode((TensorMap*)map, address, layout, $"{kernelName}, operand {(operand == 0 ? 'A' : 'B')}");
+        }
+
+        return (TensorMap*)map;
+    }
+
+    /// <summary>Writes the map of an operand.</summary>
+    public static void Encode(TensorMap* map, nint address, in OperandLayout layout, string what)
+    {
+        int bytes = layout.Format.Bytes();
+        long pitchBytes = checked(layout.Pitch * bytes);
+        if (address % 16 != 0 || pitchBytes % 16 != 0)
+        {
+            throw new CudaException(
+                $"{what}: address 0x{address:x} and row pitch {pitchBytes} bytes must be multiples of 16. Pad the dimension to a multiple of {16 / bytes}.");
+        }
+
+        ulong* dims = stackalloc ulong[2];
+        uint* box = stackalloc uint[2];
+        uint* elementStrides = stackalloc uint[2] { 1, 1 };
+        ulong stride = (ulong)pitchBytes;
+        if (layout.KMajor)
+        {
+            (dims[0], dims[1]) = ((ulong)layout.K, (ulong)layout.Rows);
+            (box[0], box[1]) = ((uint)(SwizzleBytes / bytes), (uint)layout.TileRows);
+        }
+        else
+        {
+            (dims[0], dims[1]) = ((ulong)layout.Rows, (ulong)layout.K);
+            (box[0], box[1]) = (PanelElements, PanelElements);
+        }
+
+        TensorMapDataType type = layout.Format == ElementFormat.BF16 ? TensorMapDataType.BFloat16 : TensorMapDataType.UInt8;
+        int result = CudaDriver.TensorMapEncodeTiled(
+            map, type, 2, address, dims, &stride, box, elementStrides, 0, TensorMapSwizzle.Bytes128, TensorMapL2Promotion.Bytes256, 0);
+        CudaException.ThrowIfFailed(
+            result, $"Tensor map of {what}: {dims[1]} x {dims[0]} {layout.Format}, pitch {pitchBytes} bytes, box {box[1]} x {box[0]}");
+    }
+
+    public void Dispose()
+    {
+        foreach (nint map in maps.Values)
+        {
+            NativeMemory.AlignedFree((void*)map);
+        }
+
+        maps.Clear();
+    }
+}
