@@ -1,0 +1,100 @@
+using System;
+using System.Collections.Generic;
+using System.Globalization;
+using System.Linq;
+using Fp8Lm.Generators.Diagnostics;
+using Fp8Lm.Generators.Model;
+using Microsoft.CodeAnalysis;
+
+namespace Fp8Lm.Generators.Frontend;
+
+/// <summary>The roles of a user's recipe: what each may be, and what goes together.</summary>
+internal static class RecipeRoles
+{
+    private static readonly Format[] Operand = [Format.F32, Format.BF16, Format.E4M3, Format.E5M2], Stored = [Format.F32, Format.BF16], Exact = [Format.F32];
+
+    private static readonly (string Role, Func<RecipeSpec, Format> Get, Format[] Allowed)[] Roles =
+    [
+        ("Compute", r => r.Compute, Stored),
+        ("Input", r => r.Input, Operand),
+        ("Weight", r => r.Weight, Operand),
+        ("OutputGradient", r => r.OutputGradient, Operand),
+        ("WeightGradient", r => r.WeightGradient, Exact),
+        ("Head", r => r.Head, Stored),
+        ("Master", r => r.Master, Exact),
+        ("FirstMoment", r => r.FirstMoment, Exact),
+        ("SecondMoment", r => r.SecondMoment, Exact),
+        ("Payload", r => r.Payload, Exact),
+    ];
+
+    /// <summary>The recipe with one entry of its table replaced.</summary>
+    public static RecipeSpec With(RecipeSpec recipe, string role, object value)
+    {
+        int number = value is bool ? 0 : System.Convert.ToInt32(value, CultureInfo.InvariantCulture);
+        bool flag = value is true;
+        return role switch
+        {
+            "Compute" => recipe with { Compute = (Format)number },
+            "Input" => recipe with { Input = (Format)number },
+            "Weight" => recipe with { Weight = (Format)number },
+            "OutputGradient" => recipe with { OutputGradient = (Format)number },
+            "WeightGradient" => recipe with { WeightGradient = (Format)number },
+            "Head" => recipe with { Head = (Format)number },
+            "Master" => recipe with { Master = (Format)number },
+            "FirstMoment" => recipe with { FirstMoment = (Format)number },
+            "SecondMoment" => recipe with { SecondMoment = (Format)number },
+            "Payload" => recipe with { Payload = (Format)number },
+            "Scaling" => recipe with { Scaling = (ScalePolicy)number },
+            "AmaxHistory" => recipe with { AmaxHistory = number },
+            "Margin" => recipe with { Margin = number },
+            "PowerOfTwoScales" => recipe with { PowerOfTwoScales = flag },
+            "PromoteForward" => recipe with { PromoteForward = flag },
+            "PromoteBackward" => recipe with { PromoteBackward = flag },
+            _ => recipe,
+        };
+    }
+
+    public static bool Check(RecipeSpec recipe, Func<string, Location> place, ReadContext context)
+    {
+        bool legal = true;
+        foreach ((string role, Func<RecipeSpec, Format> get, Format[] allowed) in Roles)
+        {
+            if (!allowed.Contains(get(recipe)))
+            {
+                context.Report(DiagnosticDescriptors.RecipeFormat, place(role), recipe.Name, role, get(recipe).ToString(), string.Join(", ", allowed));
+                legal = false;
+            }
+        }
+
+        if (legal && Conflict(recipe) is { } conflict)
+        {
+            context.Report(DiagnosticDescriptors.RecipeCombination, place(conflict.Role), recipe.Name, conflict.Reason);
+            legal = false;
+        }
+
+        return legal;
+    }
+
+    private static (string Role, string Reason)? Conflict(RecipeSpec recipe)
+    {
+        // Each of a linear's three GEMMs reads two of these, and a GEMM reads operands of one width.
+        (string Role, Format Format)[] operands = [("Input", recipe.Input), ("Weight", recipe.Weight), ("OutputGradient", recipe.OutputGradient)];
+        IEnumerable<(string Role, Format Format)> wide = operands.Where(o => !RecipeSpec.IsFp8(o.Format));
+        if (recipe.UsesFp8 && wide.Any())
+        {
+            return (wide.First().Role, "Input, Weight and OutputGradient meet in GEMMs, so all three are FP8 or none is");
+        }
+
+        if (wide.FirstOrDefault(o => o.Format != recipe.Compute) is { Role: { } role })
+        {
+            return (role, role + " is not FP8, so it must have the format of Compute, " + recipe.Compute);
+        }
+
+        return recipe.Head != recipe.Compute ? ("Head", "Head must have the format of Compute, " + recipe.Compute)
+            : recipe.UsesFp8 && recipe.Scaling == ScalePolicy.None ? ("Scaling", "FP8 formats need 'Scaling = ScalePolicy.Delayed' or 'ScalePolicy.Current'")
+            : !recipe.UsesFp8 && recipe.Scaling != ScalePolicy.None ? ("Scaling", "nothing is FP8, so 'Scaling' must be 'ScalePolicy.None'")
+            : recipe.Scaling == ScalePolicy.Delayed && recipe.AmaxHistory is < 1 or > 4096 ? ("AmaxHistory", "delayed scaling needs an AmaxHistory of 1 to 4096")
+            : recipe.Margin is < -16 or > 16 ? ("Margin", "Margin must be between -16 and 16")
+            : null;
+    }
+}
