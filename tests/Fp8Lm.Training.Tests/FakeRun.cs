@@ -52,6 +52,8 @@ internal sealed class RecordingObserver : ITrainingObserver
 
     public Action<StepReport>? Stepped { get; init; }
 
+    public Action<string>? Saved { get; init; }
+
     public void OnStep(StepReport report)
     {
         Steps.Add(report);
@@ -60,9 +62,7 @@ internal sealed class RecordingObserver : ITrainingObserver
 
     public void OnEvaluation(long step, double loss) => Evaluations.Add((step, loss));
 
-    public void OnCheckpoint(string path)
-    {
-    }
+    public void OnCheckpoint(string path) => Saved?.Invoke(path);
 
     public void OnMessage(string message) => Messages.Add(message);
 }
