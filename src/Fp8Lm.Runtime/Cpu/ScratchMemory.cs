@@ -20,7 +20,9 @@ internal unsafe struct ScratchMemory
 
             // Half as much again, so that a series of slightly larger requests does not allocate each time.
             long wanted = Math.Max(floats, Math.Min(checked(floats + (floats / 2)), 1 << 20));
-            block = NativeMemory.AlignedAlloc(checked((nuint)wanted * sizeof(float)), Alignment);
+            long bytes = checked(wanted * sizeof(float));
+            block = NativeMemory.AlignedAlloc((nuint)bytes, bytes >= HugePages.Bytes ? HugePages.Bytes : Alignment);
+            HugePages.Advise(block, bytes);
             capacity = wanted;
         }
 

@@ -2,7 +2,7 @@ using System;
 
 namespace Fp8Lm.Cpu;
 
-/// <summary>One tile of a product in the scratch of a worker: a packed block of A and the sums.</summary>
+/// <summary>One tile of a product in the scratch of a worker: a packed slab of A and the sums.</summary>
 internal readonly unsafe struct GemmTile
 {
     private const int SlabRows = 16;
@@ -25,7 +25,7 @@ internal readonly unsafe struct GemmTile
         Columns = Math.Min(blocking.TileColumns, columns - column);
         Pitch = GemmBlocking.AlignUp(Columns, MicroKernel.Columns);
 
-        int packedFloats = blocking.TileRows / PackedA.GroupRows * PackedA.GroupFloats;
+        const int packedFloats = SlabRows / PackedA.GroupRows * PackedA.GroupFloats;
         packedA = pool.LibraryScratch(worker, packedFloats + (blocking.SumRows * blocking.TileColumns));
         sums = packedA + packedFloats;
     }
@@ -37,14 +37,12 @@ internal readonly unsafe struct GemmTile
     /// <summary>Floats from row to row of the sums.</summary>
     public int Pitch { get; }
 
-    /// <summary>Adds up all depth blocks but the last and packs that one for <see cref="FinishSlab"/>.</summary>
+    /// <summary>Adds up all depth blocks but the last.</summary>
     public void SumAllButLastBlock()
     {
-        int last = blocking.DepthBlocks - 1;
-        for (int block = 0; block <= last; block++)
+        for (int block = 0; block < blocking.DepthBlocks - 1; block++)
         {
-            Packing.A(a, row, Rows, (long)block * blocking.Depth, blocking.DepthOf(block), packedA);
-            for (int slab = 0; block < last && slab < Rows; slab += SlabRows)
+            for (int slab = 0; slab < Rows; slab += SlabRows)
             {
                 Multiply(block, slab, sums + ((long)slab * Pitch));
             }
@@ -59,20 +57,22 @@ internal readonly unsafe struct GemmTile
         return to;
     }
 
+    /// <summary>One slab of A at a time is packed, right before use, into a buffer that never leaves the first-level cache.</summary>
     private void Multiply(int block, int slab, float* to)
     {
-        int depth = blocking.DepthOf(block);
+        int depth = blocking.DepthOf(block), rows = Math.Min(SlabRows, Rows - slab);
         float* b = packedB + ((long)block * blocking.Depth * stripColumns) + ((long)column * depth);
-        for (int group = slab; group < Math.Min(slab + SlabRows, Rows); group += PackedA.GroupRows, to += (long)PackedA.GroupRows * Pitch)
+        Packing.A(a, row + slab, rows, (long)block * blocking.Depth, depth, packedA);
+        for (int group = 0; group * PackedA.GroupRows < rows; group++, to += (long)PackedA.GroupRows * Pitch)
         {
-            float* rows = packedA + (group / PackedA.GroupRows * (long)PackedA.GroupFloats);
+            float* left = packedA + (group * PackedA.GroupFloats);
             if (a.KMajor)
             {
-                Multiply<RowWise>(rows, b, depth, to, block > 0);
+                Multiply<RowWise>(left, b, depth, to, block > 0);
             }
             else
             {
-                Multiply<ColumnWise>(rows, b, depth, to, block > 0);
+                Multiply<ColumnWise>(left, b, depth, to, block > 0);
             }
         }
     }

@@ -10,7 +10,7 @@ internal static class PackedA
     public const int GroupRows = 8;
 
     /// <summary>Largest depth of a packed block.</summary>
-    public const int MaxDepth = 512;
+    public const int MaxDepth = 256;
 
     /// <summary>Floats from row to row of a row-wise group. One cache line more than the depth, or the eight rows would compete for the same sets.</summary>
     public const int Pitch = MaxDepth + 16;

@@ -88,8 +88,19 @@ internal static unsafe class Packing<TDecoder> where TDecoder : struct, IDecoder
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void CopyColumns(byte* source, long pitch, int rows, int depth, float* destination)
     {
+        long step = pitch * TDecoder.Bytes;
+        int k = 0;
+        if (rows == 2 * Lanes)
+        {
+            for (; k < depth; k++, source += step, destination += Lanes)
+            {
+                TDecoder.Load(source).StoreAligned(destination);
+                TDecoder.Load(source + (Lanes * TDecoder.Bytes)).StoreAligned(destination + PackedA.GroupFloats);
+            }
+        }
+
         int whole = rows & -Lanes;
-        for (int k = 0; k < depth; k++, source += pitch * TDecoder.Bytes, destination += Lanes)
+        for (; k < depth; k++, source += step, destination += Lanes)
         {
             float* group = destination;
             byte* from = source;
