@@ -39,6 +39,7 @@ internal sealed partial class ForwardReader
         }
 
         Liveness liveness = new(program);
+        ReportReshaped(liveness);
         foreach (RepeatValue repeat in repeats.Where(r => r.Loop < 0))
         {
             Report(DiagnosticDescriptors.RepeatUnused, repeat.Location, repeat.Path);

@@ -14,6 +14,10 @@ namespace Fp8Lm.Generators.Frontend;
 internal sealed partial class ForwardReader
 {
     private readonly HashSet<Frame.Binding> carried = [];
+
+    /// <summary>Locals that leave the body in another shape. That is wrong only if they are handed on, which is known at the end.</summary>
+    private readonly List<(CarriedSpec Spec, CarriedLocal Local)> reshaped = [];
+
     private IForEachLoopOperation? layers;
     private Frame? layersFrame;
 
@@ -71,11 +75,7 @@ internal sealed partial class ForwardReader
         foreach (CarriedLocal local in locals)
         {
             local.BodyResult = local.Binding.Value is ShapedValue value and not MaskValue ? Id(value, site) : local.Parameter!.Id;
-            IReadOnlyList<DimExpr> after = local.Binding.Value is ShapedValue shaped ? shaped.Shape : local.Before!.Shape;
-            if (local.Binding.Value is not ErrorValue && !after.SequenceEqual(local.Before!.Shape))
-            {
-                Report(DiagnosticDescriptors.CarriedShape, local.Place, local.Symbol.Name, Shapes.Print(local.Before.Shape), Shapes.Print(after));
-            }
+            local.After = local.Binding.Value is ShapedValue shaped ? shaped.Shape : local.Before!.Shape;
         }
 
         EquatableArray<StatementSpec> body = builder.EndLoop();
@@ -86,11 +86,25 @@ internal sealed partial class ForwardReader
         foreach (CarriedLocal local in locals)
         {
             TensorValue result = builder.Tensor(local.Before!.Shape);
-            specs.Add(new CarriedSpec(local.Initial, local.Parameter!.Id, local.BodyResult, result.Id));
+            CarriedSpec spec = new(local.Initial, local.Parameter!.Id, local.BodyResult, result.Id);
+            specs.Add(spec);
+            if (!local.After.SequenceEqual(local.Before.Shape))
+            {
+                reshaped.Add((spec, local));
+            }
+
             local.Binding.Value = result;
         }
 
         builder.Add(new LoopSpec(repeat.Loop, repeat.Path.Replace('.', '_'), repeat.Count, repeat.Checkpoint, specs.ToEquatable(), body, site));
+    }
+
+    private void ReportReshaped(Liveness liveness)
+    {
+        foreach ((_, CarriedLocal local) in reshaped.Where(r => liveness.IsLive(r.Spec)))
+        {
+            Report(DiagnosticDescriptors.CarriedShape, local.Place, local.Symbol.Name, Shapes.Print(local.Before!.Shape), Shapes.Print(local.After));
+        }
     }
 
     /// <summary>The locals that the body assigns although they live outside of it, in the order of their first assignment.</summary>
@@ -189,5 +203,7 @@ internal sealed partial class ForwardReader
         public TensorValue? Parameter { get; set; }
 
         public int BodyResult { get; set; }
+
+        public IReadOnlyList<DimExpr> After { get; set; } = before.Shape;
     }
 }

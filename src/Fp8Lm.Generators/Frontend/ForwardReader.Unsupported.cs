@@ -40,7 +40,6 @@ internal sealed partial class ForwardReader
             ITypeOfOperation => ("A type", "Take what differs as a constructor parameter"),
             IObjectCreationOperation creation => ("An object of type '" + creation.Type?.Name + "'", "Use tensors, tuples, and modules held in fields"),
             IConditionalAccessOperation => ("A conditional access", "Test for null with 'is not null' and an if"),
-            IIsTypeOperation => ("A type test", "Take a bool or enum constructor parameter instead"),
             IPropertyReferenceOperation property => ("Property '" + property.Property.Name + "'", "Use operations of Fp8Lm.Ops and members of modules"),
             IFieldReferenceOperation field => ("Field '" + field.Field.Name + "'", "Use members of modules"),
             ITranslatedQueryOperation => ("A query", "Use 'foreach' over a Repeat"),

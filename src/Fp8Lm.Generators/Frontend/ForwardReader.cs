@@ -93,6 +93,7 @@ internal sealed partial class ForwardReader
             ISwitchExpressionOperation o => Switch(o, frame),
             ICoalesceOperation o => Evaluate(o.Value, frame) is var value && value is NullValue ? Evaluate(o.WhenNull, frame) : value,
             IIsPatternOperation o => Matches(o.Pattern, Evaluate(o.Value, frame), o.Value, frame),
+            IIsTypeOperation o => Evaluate(o.ValueOperand, frame) is var value and not ErrorValue ? IsOfType(value, o.TypeOperand) : ErrorValue.Instance,
             IObjectCreationOperation o => Create(o, frame),
             IDelegateCreationOperation o => Function(o.Target, frame),
             IAnonymousFunctionOperation o => Function(o, frame),

@@ -30,7 +30,7 @@ internal sealed class Liveness
         ? loop with { Carried = loop.Carried.Where(IsLive).ToEquatable() }
         : statement;
 
-    private bool IsLive(CarriedSpec carried) => values.Contains(carried.Parameter) || values.Contains(carried.Result);
+    public bool IsLive(CarriedSpec carried) => values.Contains(carried.Parameter) || values.Contains(carried.Result);
 
     private void Visit(IReadOnlyList<StatementSpec> statements)
     {
