@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using System.Numerics;
 
 namespace Fp8Lm.Execution;
@@ -42,16 +43,14 @@ public sealed class ArenaLayout
     public static T AlignTo<T>(T value, T alignment) where T : IBinaryInteger<T> => checked(value + alignment - T.One) & ~(alignment - T.One);
 
     /// <summary>
-    /// Packs by decreasing size, each request into the smallest gap that holds it among the requests it overlaps. Large requests first
-    /// leaves the small ones to fill the holes; for interval graphs of this kind it is within a few percent of the lower bound.
+    /// Packs greedily, each request into the smallest gap that holds it among the placed requests it overlaps. Optimal packing is NP-hard; which
+    /// greedy order is best depends on the program, so a few are tried and the smallest arena is kept, the earlier order on a tie.
     /// </summary>
     public static ArenaLayout Pack(IReadOnlyList<ArenaRequest> requests)
     {
         ArgumentNullException.ThrowIfNull(requests);
-        int[] order = new int[requests.Count];
-        for (int i = 0; i < order.Length; i++)
+        for (int i = 0; i < requests.Count; i++)
         {
-            order[i] = i;
             ArgumentOutOfRangeException.ThrowIfNegative(requests[i].Bytes, nameof(requests));
             if (requests[i].LastUse < requests[i].FirstUse)
             {
@@ -59,14 +58,28 @@ public sealed class ArenaLayout
             }
         }
 
-        // Ties fall to the earlier start, then to the lower index, so that the order is total.
-        Array.Sort(order, (a, b) =>
+        ReadOnlySpan<Func<ArenaRequest, double>> orders =
+        [
+            r => -r.Bytes,
+            r => -(r.LastUse - r.FirstUse + 1.0) * r.Bytes,
+            r => -(r.LastUse - (double)r.FirstUse),
+            r => r.FirstUse,
+            r => -r.LastUse,
+        ];
+        ArenaLayout? best = null;
+        foreach (Func<ArenaRequest, double> key in orders)
         {
-            int bySize = requests[b].Bytes.CompareTo(requests[a].Bytes);
-            int byStart = requests[a].FirstUse.CompareTo(requests[b].FirstUse);
-            return bySize != 0 ? bySize : byStart != 0 ? byStart : a.CompareTo(b);
-        });
+            ArenaLayout layout = Pack(requests, key);
+            best = best is null || layout.Bytes < best.Bytes ? layout : best;
+        }
 
+        return best!;
+    }
+
+    private static ArenaLayout Pack(IReadOnlyList<ArenaRequest> requests, Func<ArenaRequest, double> key)
+    {
+        // Ties fall to the larger, then to the lower index, so that the order is total.
+        int[] order = [.. Enumerable.Range(0, requests.Count).OrderBy(i => key(requests[i])).ThenByDescending(i => requests[i].Bytes).ThenBy(i => i)];
         long[] offsets = new long[order.Length];
         long arena = 0;
         var neighbours = new List<(long Start, long End)>();
@@ -80,7 +93,7 @@ public sealed class ArenaLayout
                 ArenaRequest placed = requests[order[j]];
                 if (placed.Overlaps(request))
                 {
-                    neighbours.Add((offsets[order[j]], offsets[order[j]] + Align(placed.Bytes)));
+                    neighbours.Add((offsets[order[j]], checked(offsets[order[j]] + Align(placed.Bytes))));
                 }
             }
 
