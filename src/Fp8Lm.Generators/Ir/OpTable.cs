@@ -57,7 +57,7 @@ internal static class OpTable
         [OpCode.Less] = new(OpClass.Elementwise, 2, "{0} < {1}", "Vector256.LessThan({0}, {1})", a => a[0] < a[1] ? 1 : 0),
         [OpCode.LessEqual] = new(OpClass.Elementwise, 2, "{0} <= {1}", "Vector256.LessThanOrEqual({0}, {1})", a => a[0] <= a[1] ? 1 : 0),
         [OpCode.Equal] = new(OpClass.Elementwise, 2, "{0} == {1}", "Vector256.Equals({0}, {1})", a => a[0] == a[1] ? 1 : 0),
-        [OpCode.Select] = new(OpClass.Elementwise, 3, "({0}) ? {1} : {2}", "Vector256.ConditionalSelect({0}, {1}, {2})", a => a[0] != 0 ? a[1] : a[2]),
+        [OpCode.Select] = new(OpClass.Elementwise, 3, "({0}) ? {1} : {2}", "VectorMath.Select({0}, {1}, {2})", a => a[0] != 0 ? a[1] : a[2]),
         [OpCode.IsLabel] = new(OpClass.Elementwise, 1),
         [OpCode.PairSwap] = new(OpClass.Elementwise, 1),
 

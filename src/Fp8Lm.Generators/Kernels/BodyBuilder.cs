@@ -122,6 +122,7 @@ internal sealed class BodyBuilder
         KernelParam? row = null, transposed = null;
         Access? access = null;
         DimExpr? pitch = null, offset = null;
+        Access? rowMajor = null;
         if (context.Buffers.Places.TryGetValue(node.Out(0), out Storage? at) && Group.Stores.Contains(node.Out(0)))
         {
             row = context.Buffer(program, node.Out(0), at, write: true);
@@ -131,11 +132,17 @@ internal sealed class BodyBuilder
         if (context.Buffers.Places.TryGetValue(node.Out(1), out Storage? t) && Group.Stores.Contains(node.Out(1)))
         {
             transposed = context.Buffer(program, node.Out(1), t, write: true);
-            (pitch, offset) = (t.Pitch, t.Offset);
+            bool weight = node.Inputs[0].Type.Rows == RowKind.Parameter;
+            (pitch, offset) = (weight ? program.Space.Outer : t.Pitch, t.Offset);
+            DimExpr columns = context.Buffers.Buffers[t.Buffer].Columns;
+            DimExpr start = weight ? DimExpr.Zero : DimExpr.TryDivide(t.Offset, t.Pitch)!;
+            rowMajor = weight
+                ? new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, columns, true)
+                : new Access(AccessBase.Token, columns * program.Space.Outer, start, program.Space.Outer.IsOne ? DimExpr.Zero : columns, true);
         }
 
         return new QuantizeOutput(
-            operand, node.Data.Format, row, access, transposed, pitch, offset,
+            operand, node.Data.Format, row, access, transposed, pitch, offset, rowMajor,
             context.Scale(program, node, "Scale", ElementType.F32, node.Data.CurrentScale),
             node.Data.CurrentScale ? context.Scale(program, node, "ScaleInverse", ElementType.F32, true) : null,
             context.Scale(program, node, "Amax", ElementType.U32, true), node.Data.CurrentScale);
@@ -170,6 +177,12 @@ internal sealed class BodyBuilder
             names[value] = name = Fresh("x");
             statements.Add(Load(name, value, null));
             return name;
+        }
+
+        if (value.Op == OpCode.Cast)
+        {
+            // A copy, or a change of format that happens in the store.
+            return names[value] = Operand(value.Node.Inputs[0]);
         }
 
         if (value.Node.Class != OpClass.Elementwise)

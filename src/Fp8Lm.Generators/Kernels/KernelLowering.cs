@@ -103,7 +103,7 @@ internal sealed class KernelLowering
         {
             if (ScaleOf(input) is { } scale)
             {
-                context.Scale(program, scale.Family, scale.Index, "ScaleInverse", ElementType.F32, false);
+                program.Alphas.Add(context.Scale(program, scale.Family, scale.Index, "ScaleInverse", ElementType.F32, false));
             }
         }
     }
@@ -112,15 +112,21 @@ internal sealed class KernelLowering
     {
         context.Operand(program, value, name);
         value = FusionPlan.Peel(value);
+        TensorType type = value.Type;
         if (value.Op == OpCode.Parameter)
         {
-            return new GemmOperand(Format.F32, kMajor, value.Type.Columns);
+            return new GemmOperand(Format.F32, kMajor, type.Columns, null);
         }
 
         Storage place = context.Buffers.Places[value];
-        DimExpr pitch = place.Transposed ? place.Pitch : value.Type.Outer.IsOne || value.Type.Rows == RowKind.Parameter
-            ? value.Type.Rows == RowKind.Parameter ? value.Type.Columns : place.Pitch : place.OuterPitch;
-        return new GemmOperand(place.Format, kMajor, value.Type.Rows == RowKind.Parameter && place.Transposed ? value.Type.Outer : pitch);
+        if (place.Transposed)
+        {
+            DimExpr rows = type.Rows == RowKind.Parameter ? type.Outer : place.Pitch;
+            return new GemmOperand(place.Format, kMajor, rows, context.Buffers.Buffers[place.Buffer].Columns);
+        }
+
+        DimExpr pitch = type.Rows == RowKind.Parameter ? type.Columns : type.Outer.IsOne ? place.Pitch : place.OuterPitch;
+        return new GemmOperand(place.Format, kMajor, pitch, null);
     }
 
     /// <summary>The scale slot an FP8 operand was cast with.</summary>

@@ -72,7 +72,7 @@ internal sealed record StoreOutput(string Operand, KernelParam Param, Access Acc
 
 /// <summary>Casts to FP8 with a scale: row-major and/or transposed copy, and the amax of what was cast.</summary>
 internal sealed record QuantizeOutput(
-    string Operand, Format Format, KernelParam? Row, Access? RowAccess, KernelParam? Transposed, DimExpr? TransposedPitch, DimExpr? TransposedOffset,
+    string Operand, Format Format, KernelParam? Row, Access? RowAccess, KernelParam? Transposed, DimExpr? TransposedPitch, DimExpr? TransposedOffset, Access? TransposedRowMajor,
     KernelParam Scale, KernelParam? ScaleInverse, KernelParam Amax, bool CurrentScale) : Output(Operand);
 
 /// <summary>Records the largest magnitude.</summary>
@@ -141,6 +141,9 @@ internal sealed class KernelProgram(string name, FusedGroup group, Space space)
         _ => TokenRows * Space.Outer,
     };
 
+    /// <summary>Reciprocal scales of FP8 operands; their product multiplies the accumulator.</summary>
+    public List<KernelParam> Alphas { get; } = [];
+
     /// <summary>GEMM facts.</summary>
     public GemmProgram? Gemm { get; set; }
 
@@ -151,7 +154,11 @@ internal sealed class KernelProgram(string name, FusedGroup group, Space space)
     public bool Evaluates { get; set; } = true;
 }
 
-internal sealed record GemmOperand(Format Format, bool KMajor, DimExpr Pitch);
+/// <param name="Format">Element format.</param>
+/// <param name="KMajor">Stored with K contiguous.</param>
+/// <param name="Pitch">Elements from one stored row to the next.</param>
+/// <param name="TransposedFrom">For a transposed copy: the pitch of the row-major matrix; the CPU keeps that one and reads it across.</param>
+internal sealed record GemmOperand(Format Format, bool KMajor, DimExpr Pitch, DimExpr? TransposedFrom);
 
 internal sealed record GemmProgram(DimExpr M, DimExpr N, DimExpr K, GemmOperand A, GemmOperand B, bool Promote);
 

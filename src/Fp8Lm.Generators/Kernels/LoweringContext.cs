@@ -71,7 +71,7 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
             };
             if (step is not null)
             {
-                string rows = place.Rows == BufferRows.Slabs ? "chunk * (ChunkRows(d) / 16)" : "chunk * ChunkRows(d)";
+                string rows = place.Rows == BufferRows.Slabs ? "chunk * (ChunkRowsOf(d) / 16)" : "chunk * ChunkRowsOf(d)";
                 argument += $" + (nint)({rows} * {step.PrintFactor(Symbol)} * {Bytes(place.Format)})";
             }
         }
@@ -120,7 +120,7 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
         };
         if (chunked && type is ElementType.F32 or ElementType.I32 && chunked)
         {
-            argument += " + (nint)(chunk * ChunkRows(d) * 4)";
+            argument += " + (nint)(chunk * ChunkRowsOf(d) * 4)";
         }
 
         return Param(program, name, type, argument, write);
@@ -204,6 +204,33 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
         return new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, outer ? space.Columns : DimExpr.Zero, true);
     }
 
+    /// <summary>Whether the logits depend on a kernel of the head.</summary>
+    public bool FeedsLogits(KernelProgram program)
+    {
+        Stack<Node> work = new([Graph.Logits.Node]);
+        HashSet<Node> seen = [];
+        while (work.Count > 0)
+        {
+            Node node = work.Pop();
+            if (!seen.Add(node))
+            {
+                continue;
+            }
+
+            if (Fusion.Owner.TryGetValue(node, out FusedGroup? group) && group == program.Group)
+            {
+                return true;
+            }
+
+            foreach (Value input in node.Inputs)
+            {
+                work.Push(input.Node);
+            }
+        }
+
+        return false;
+    }
+
     // ---- Names ------------------------------------------------------------------------------------------------------------------------
 
     public static string IndexText(InstanceIndex index, Loop? loop) => index switch
@@ -221,7 +248,7 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
     public string ScaleName(int scale) => "S." + Clean(Graph.Scales[scale].Name);
 
     /// <summary>A dimension in emitted C#: <c>d[Width]</c>.</summary>
-    public static string Symbol(string name) => name == "ChunkRows" ? "ChunkRows(d)" : "d[D." + name + "]";
+    public static string Symbol(string name) => name == "ChunkRows" ? "ChunkRowsOf(d)" : "d[D." + name + "]";
 
     private static string Leaf(string path)
     {

@@ -48,6 +48,17 @@ public sealed record GemmGeometry(Func<DimBinding, long> M, Func<DimBinding, lon
 /// <summary>Geometry of the attention kernels.</summary>
 public sealed record AttentionGeometry(Func<DimBinding, long> QueryHeads, Func<DimBinding, long> KeyValueHeads, Func<DimBinding, long> HeadSize);
 
+/// <summary>Geometry of library kernels whose launch depends on their arguments only.</summary>
+public sealed class NoGeometry
+{
+    /// <summary>The one instance.</summary>
+    public static readonly NoGeometry Instance = new();
+
+    private NoGeometry()
+    {
+    }
+}
+
 /// <summary>A kernel of a compiled model: the CUDA text and the CPU method are two renderings of one program.</summary>
 /// <param name="Name">The <c>extern "C"</c> name; says model, step and role.</param>
 /// <param name="Kind">Launch kind.</param>

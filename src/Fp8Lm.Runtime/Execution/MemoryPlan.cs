@@ -249,7 +249,7 @@ public sealed class MemoryPlan
             {
                 placements[i] = new BufferPlacement(ArenaKind.Activations, 0, stride, instances, bytes);
                 shared.Add(i);
-                requests.Add(new ArenaRequest(total, buffer.FirstUse, buffer.LastUse));
+                requests.Add(new ArenaRequest(total, buffer.FirstUse, Checkpointing ? buffer.LastUseCheckpointed : buffer.LastUse));
             }
             else
             {

@@ -89,7 +89,11 @@ public enum BufferScope
 /// <param name="LastUse">Last position of the schedule at which it is live; buffers with disjoint intervals share memory.</param>
 public sealed record BufferInfo(
     string Name, BufferCategory Category, ElementFormat Format, Func<DimBinding, long> Elements, BufferScope Scope, Func<DimBinding, long> Layers,
-    int FirstUse, int LastUse);
+    int FirstUse, int LastUse)
+{
+    /// <summary>Last position when its loop is checkpointed: the forward body then runs again inside the backward loop.</summary>
+    public int LastUseCheckpointed { get; init; } = LastUse;
+}
 
 /// <summary>One family of per-tensor FP8 scales: a quantised tensor has one slot per layer.</summary>
 /// <param name="Name">The tensor's name and role, for example <c>blocks.*.mlp.up/input</c>.</param>

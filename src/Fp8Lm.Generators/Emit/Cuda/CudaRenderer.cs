@@ -49,6 +49,11 @@ internal static class CudaRenderer
             source.Line("#include <fp8lm/common/dropout.cuh>");
         }
 
+        if (text.Contains("current_scale("))
+        {
+            source.Line("#include <fp8lm/common/current_scale.cuh>");
+        }
+
         string constants = CudaText.Constants(program, dims, text, vocabulary);
         if (constants.Contains("chunk_rows"))
         {
@@ -166,7 +171,6 @@ internal static class CudaRenderer
             w.Line(CudaText.Declaration(param) + ";");
         }
 
-        bool scaled = program.Gemm is { } gemm && RecipeSpec.IsFp8(gemm.A.Format);
         w.Line("float alpha = 1.0f;");
         for (int i = 0; i < casts.Count; i++)
         {
@@ -179,10 +183,9 @@ internal static class CudaRenderer
         }
 
         w.Line().Open("__device__ void begin()");
-        if (scaled)
+        if (program.Alphas.Count > 0)
         {
-            KernelParam[] inverses = [.. program.Params.Where(p => p.Name.Contains("_inverse")).Take(2)];
-            w.Line($"alpha = *{inverses[0].Name} * *{inverses[inverses.Length - 1].Name};");
+            w.Line($"alpha = {string.Join(" * ", program.Alphas.Select(p => "*" + p.Name))};");
         }
 
         for (int i = 0; i < casts.Count; i++)

@@ -89,9 +89,23 @@ internal static class CastPlacement
         return value;
     }
 
-    /// <summary>The block that runs right before the loop and can hold a cast of the initial value.</summary>
-    private static Block HomeOf(Graph graph, Value initial, Block body) =>
-        initial.Node.Block.Loop is null && initial.Node.Block.Phase != Phase.Setup ? initial.Node.Block : graph.Blocks[graph.Blocks.IndexOf(body) - 1];
+    /// <summary>
+    /// Where a cast of the initial value goes: to its producer, unless that is the head, whose chunks would have to fill a transposed copy piece
+    /// by piece; then to a block of its own right before the loop.
+    /// </summary>
+    private static Block HomeOf(Graph graph, Value initial, Block body)
+    {
+        Block home = initial.Node.Block;
+        if (home.Loop is null && (home.Phase is Phase.Forward or Phase.Backward))
+        {
+            return home;
+        }
+
+        Block before = graph.Blocks[graph.Blocks.IndexOf(body) - 1];
+        return before.Loop is null && (before.Phase is Phase.Forward or Phase.Backward)
+            ? before
+            : graph.AddBlock(body.Phase, null, "before_" + body.Name, graph.Blocks.IndexOf(body));
+    }
 
     private static Node Clone(Graph graph, Block block, Node cast, Value input, InstanceIndex index)
     {

@@ -1,0 +1,266 @@
+using System.Collections.Generic;
+using System.Linq;
+using Fp8Lm.Generators.Emit.Cuda;
+using Fp8Lm.Generators.Ir;
+using Fp8Lm.Generators.Ir.Plan;
+using Fp8Lm.Generators.Kernels;
+using Fp8Lm.Generators.Model;
+
+namespace Fp8Lm.Generators.Emit.CSharp;
+
+/// <summary>
+/// Model.Recipe.g.cs: the training step as straight lists of launches and loops over layers. The same launches run on every back end.
+/// </summary>
+internal sealed class ProgramEmitter
+{
+    private readonly CompiledProgram compiled;
+    private readonly SourceWriter w = new();
+
+    private ProgramEmitter(CompiledProgram compiled) => this.compiled = compiled;
+
+    private Graph Graph => compiled.Graph;
+
+    private ModelSpec Spec => compiled.Graph.Spec;
+
+    private LoweringContext Context => compiled.Context;
+
+    public static string Emit(CompiledProgram compiled)
+    {
+        ProgramEmitter emitter = new(compiled);
+        emitter.Write();
+        return emitter.w.ToString();
+    }
+
+    private void Write()
+    {
+        ProgramText.Header(w, "System.Collections.Generic", "Fp8Lm.Cpu", "Fp8Lm.Execution");
+        int depth = ProgramText.OpenType(w, Spec.Type);
+        w.Line($"/// <summary>Recipe {compiled.Recipe.Name}: {Formats()}.</summary>");
+        w.Open($"private sealed unsafe partial class {ModelEmitter.ProgramName(compiled.Recipe)} : ModelProgram");
+        Facts();
+        Numbers("B", [.. compiled.Buffers.Buffers.Select(b => LoweringContext.Clean(b.Name)), "row_loss", "row_weight"]);
+        Numbers("P", [.. Spec.Parameters.Select(p => LoweringContext.Clean(p.Path))]);
+        Numbers("S", [.. Graph.Scales.Select(s => LoweringContext.Clean(s.Name))]);
+        Numbers("K", [.. compiled.Kernels.Select(k => k.Name), .. LibraryKernels.Of(compiled.Recipe).Select(k => k.Name)]);
+        KernelTable();
+        BufferTable();
+        ScaleTable();
+        Methods();
+        w.Close();
+        ProgramText.CloseType(w, depth);
+    }
+
+    private string Formats()
+    {
+        RecipeSpec r = compiled.Recipe;
+        return $"input {r.Input}, weight {r.Weight}, output gradient {r.OutputGradient}, compute {r.Compute}, head {r.Head}, weight gradient {r.WeightGradient}, master {r.Master}, moments {r.FirstMoment}/{r.SecondMoment}, scaling {r.Scaling}";
+    }
+
+    private void Facts()
+    {
+        RecipeSpec recipe = compiled.Recipe;
+        DimExpr vocabulary = Graph.Logits.Type.Columns;
+        w.Line($"public override string Recipe => {ProgramText.Quote(recipe.Name)};").Line();
+        string scaling = Graph.Scales.Count == 0 ? "null"
+            : $"new({(recipe.Scaling == ScalePolicy.Delayed ? "true" : "false")}, {ProgramText.N(recipe.AmaxHistory)}, {(recipe.PowerOfTwoScales ? "true" : "false")}, {ProgramText.N(recipe.Margin)})";
+        w.Line($"public override ScalingInfo? Scaling => {scaling};").Line();
+        w.Line($"public override int LogitsBuffer => {Context.BufferName(compiled.Buffers.Places[FusionPlan.Peel(Graph.Logits)].Buffer)};").Line();
+        w.Line("public override long ChunkRows(DimBinding dims) => ChunkRowsOf(dims);").Line();
+        w.Line($"private static long ChunkRowsOf(DimBinding d) => HeadChunk.Rows(d.Tokens, {vocabulary.Print(LoweringContext.Symbol)});").Line();
+    }
+
+    private void Numbers(string name, IReadOnlyList<string> entries)
+    {
+        w.Open($"private static class {name}");
+        int i = 0;
+        foreach (string entry in ProgramText.Distinct(entries))
+        {
+            w.Line($"public const int {entry} = {ProgramText.N(i++)};");
+        }
+
+        w.Close().Line();
+    }
+
+    private void KernelTable()
+    {
+        w.Line("public override IReadOnlyList<KernelInfo> Kernels { get; } =").Line("[");
+        foreach (KernelProgram kernel in compiled.Kernels)
+        {
+            w.Line($"    new({ProgramText.Quote(kernel.Name)}, KernelKind.{Kind(kernel)}, Cuda.{kernel.Name}, {kernel.Name}, [{string.Join(", ", kernel.Params.Select(p => ProgramText.Quote($"{p.Name}: {CudaText.Type(p.Type)}{(p.IsPointer ? "*" : "")}{(p.Written ? " (written)" : "")}")))}], {Geometry(kernel)}),");
+        }
+
+        foreach (LibraryKernel kernel in LibraryKernels.Of(compiled.Recipe))
+        {
+            w.Line($"    new({ProgramText.Quote(kernel.Name)}, KernelKind.{kernel.Kind}, Cuda.{kernel.Name}, {kernel.Cpu}, [{string.Join(", ", kernel.Params.Select(p => ProgramText.Quote($"{p.Name}: {CudaText.Type(p.Type)}{(p.IsPointer ? "*" : "")}")))}], {kernel.Geometry}),");
+        }
+
+        w.Line("];").Line();
+    }
+
+    private static string Kind(KernelProgram kernel) => kernel.Group.Anchor?.Op switch
+    {
+        null => "Row",
+        OpCode.Gemm => "Gemm",
+        OpCode.Attention => "AttentionForward",
+        OpCode.AttentionGradKeyValue => "AttentionBackwardKeyValue",
+        OpCode.AttentionGradQuery => "AttentionBackwardQuery",
+        OpCode.EmbedGradient or OpCode.PositionGradient => "EmbeddingGradient",
+        _ => "ColumnSumFinish",
+    };
+
+    private static string Geometry(KernelProgram kernel)
+    {
+        if (kernel.Gemm is { } gemm)
+        {
+            static string Operand(GemmOperand o) => $"new(ElementFormat.{o.Format}, {(o.KMajor ? "true" : "false")}, {ProgramText.Lambda(o.Pitch)})";
+            return $"new GemmGeometry({ProgramText.Lambda(gemm.M)}, {ProgramText.Lambda(gemm.N)}, {ProgramText.Lambda(gemm.K)}, {Operand(gemm.A)}, {Operand(gemm.B)})";
+        }
+
+        if (kernel.Attention is { } attention)
+        {
+            return $"new AttentionGeometry({ProgramText.Lambda(attention.QueryHeads)}, {ProgramText.Lambda(attention.KeyValueHeads)}, {ProgramText.Lambda(attention.HeadSize)})";
+        }
+
+        return $"new RowGeometry({ProgramText.Lambda(kernel.Rows)}, {ProgramText.Lambda(kernel.Space.Columns)})";
+    }
+
+    private void BufferTable()
+    {
+        int end = compiled.Kernels.Count;
+        w.Line("public override IReadOnlyList<BufferInfo> Buffers { get; } =").Line("[");
+        foreach (BufferSpec buffer in compiled.Buffers.Buffers)
+        {
+            string layers = buffer.Loop is null ? "static _ => 1" : ProgramText.Lambda(buffer.Loop.Count);
+            string checkpointed = buffer.LastCheckpointed != buffer.Last ? $" {{ LastUseCheckpointed = {ProgramText.N(buffer.LastCheckpointed)} }}" : "";
+            w.Line($"    new({ProgramText.Quote(buffer.Name)}, BufferCategory.{buffer.Category}, ElementFormat.{buffer.Format}, {ProgramText.Elements(buffer)}, BufferScope.{buffer.Scope}, {layers}, {ProgramText.N(buffer.First)}, {ProgramText.N(buffer.Last)}){checkpointed},");
+        }
+
+        foreach (string name in new[] { "row_loss", "row_weight" })
+        {
+            w.Line($"    new(\"{name}\", BufferCategory.Workspace, ElementFormat.F32, static d => d.Tokens, BufferScope.Single, static _ => 1, 0, {ProgramText.N(end)}),");
+        }
+
+        w.Line("];").Line();
+    }
+
+    private void ScaleTable()
+    {
+        w.Line("public override IReadOnlyList<ScaleInfo> Scales { get; } =").Line("[");
+        foreach (ScaleFamily scale in Graph.Scales)
+        {
+            // A family carried over a loop's back edge has a slot for the value before the first layer too.
+            DimExpr slots = scale.Loop is null ? DimExpr.One : scale.Carried ? scale.Loop.Count + DimExpr.One : scale.Loop.Count;
+            w.Line($"    new({ProgramText.Quote(scale.Name)}, ElementFormat.{scale.Format}, {ProgramText.Lambda(slots)}),");
+        }
+
+        w.Line("];").Line();
+    }
+
+    // ---- Methods ----------------------------------------------------------------------------------------------------------------------
+
+    private static string MethodOf(Block block) => (block.Phase == Phase.Setup ? "Setup" : block.Phase == Phase.Backward ? "Backward" : "Forward") + "_" + LoweringContext.Clean(block.Name) + "_" + ProgramText.N(block.Id);
+
+    private IEnumerable<Block> Blocks(Phase phase) => Graph.Blocks.Where(b => b.Phase == phase && compiled.Kernels.Any(k => k.Group.Block == b));
+
+    private void Methods()
+    {
+        bool current = compiled.Recipe.Scaling == ScalePolicy.Current;
+        w.Open("public override void CastWeights(Session s)").Line("DimBinding d = s.Dims;");
+        ClearAmax(current);
+        Calls(Phase.Setup);
+        w.Close().Line();
+
+        w.Open("public override void Forward(Session s)").Line("DimBinding d = s.Dims;");
+        ClearAmax(current);
+        Calls(Phase.Forward);
+        w.Close().Line();
+
+        Head();
+
+        w.Open("public override void Backward(Session s)").Line("DimBinding d = s.Dims;");
+        Calls(Phase.Backward);
+        w.Close().Line();
+
+        w.Open("public override void TrainMicroBatch(Session s)").Line("Forward(s);").Line("Loss(s, train: true);").Line("Backward(s);").Close().Line();
+
+        w.Open("public override void UpdateScales(Session s)");
+        if (Graph.Scales.Count > 0 && !current)
+        {
+            w.Line($"s.Launch(K.scale_update, s.ScaleArena, s.ScaleInverseArena, s.AmaxArena, s.AmaxHistoryArena, s.ScaleMaximumArena, (nint)s.ScaleSlots, {ProgramText.N(compiled.Recipe.AmaxHistory)}, {(compiled.Recipe.PowerOfTwoScales ? 1 : 0)}, {ProgramText.N(compiled.Recipe.Margin)}, s.State);");
+        }
+
+        w.Close().Line();
+
+        w.Open("public override void Optimize(Session s)");
+        w.Line("nint decayed = (nint)s.DecayedElements, rest = (nint)(s.ParameterElements - s.DecayedElements), offset = decayed * sizeof(float);");
+        w.Line("s.Launch(K.gradient_norm, s.GradientArena, (nint)s.ParameterElements, s.State, s.ReductionScratch);");
+        w.Open("if (decayed > 0)").Line("s.Launch(K.adamw, s.MasterArena, s.GradientArena, s.FirstMomentArena, s.SecondMomentArena, decayed, 1, s.State);").Close();
+        w.Open("if (rest > 0)").Line("s.Launch(K.adamw, s.MasterArena + offset, s.GradientArena + offset, s.FirstMomentArena + offset, s.SecondMomentArena + offset, rest, 0, s.State);").Close();
+        w.Line("UpdateScales(s);").Line("CastWeights(s);").Close().Line();
+
+        foreach (Block block in Graph.Blocks.Where(b => b.Phase != Phase.Head && compiled.Kernels.Any(k => k.Group.Block == b)))
+        {
+            w.Open($"private static void {MethodOf(block)}(Session s, DimBinding d{(block.Loop is null ? "" : ", long layer")})");
+            Launches(compiled.Kernels.Where(k => k.Group.Block == block));
+            w.Close().Line();
+        }
+    }
+
+    private void ClearAmax(bool current)
+    {
+        if (current && Graph.Scales.Count > 0)
+        {
+            w.Line("s.Launch(K.clear_amax, s.AmaxArena, (nint)s.ScaleSlots);");
+        }
+    }
+
+    private void Calls(Phase phase)
+    {
+        foreach (Block block in Blocks(phase))
+        {
+            if (block.Loop is null)
+            {
+                w.Line($"{MethodOf(block)}(s, d);");
+                continue;
+            }
+
+            string count = block.Loop.Count.Print(LoweringContext.Symbol);
+            w.Open(block.Descending ? $"for (long layer = {count} - 1; layer >= 0; layer--)" : $"for (long layer = 0; layer < {count}; layer++)");
+            Block? forward = block.Descending ? Blocks(Phase.Forward).FirstOrDefault(b => b.Loop == block.Loop) : null;
+            if (forward is not null)
+            {
+                w.Open("if (s.Checkpointing)").Line($"{MethodOf(forward)}(s, d, layer);").Close().Line();
+            }
+
+            w.Line($"{MethodOf(block)}(s, d, layer);").Close();
+        }
+    }
+
+    private void Head()
+    {
+        List<KernelProgram> head = [.. compiled.Kernels.Where(k => k.Group.Block.Phase == Phase.Head)];
+        w.Open("public override void Loss(Session s, bool train)").Line("DimBinding d = s.Dims;").Line("long chunks = d.Tokens / ChunkRowsOf(d);");
+        w.Open("for (long chunk = 0; chunk < chunks; chunk++)");
+        Launches(head.Where(k => k.Evaluates));
+        if (head.Any(k => !k.Evaluates))
+        {
+            w.Open("if (train)");
+            Launches(head.Where(k => !k.Evaluates));
+            w.Close();
+        }
+
+        w.Close().Line().Line("s.Launch(K.loss_sum, s.Buffer(B.row_loss, 0), s.Buffer(B.row_weight, 0), (nint)d.Tokens, s.State);").Close().Line();
+
+        w.Open("public override void Logits(Session s, long chunk)").Line("DimBinding d = s.Dims;");
+        Launches(head.Where(Context.FeedsLogits));
+        w.Close().Line();
+    }
+
+    private void Launches(IEnumerable<KernelProgram> kernels)
+    {
+        foreach (KernelProgram kernel in kernels)
+        {
+            w.Line($"s.Launch(K.{kernel.Name}, {string.Join(", ", kernel.Params.Select(p => p.Argument))});");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+using System.Collections.Generic;
+using Fp8Lm.Generators.Emit.Cuda;
+using Fp8Lm.Generators.Kernels;
+using Fp8Lm.Generators.Model;
+
+namespace Fp8Lm.Generators.Emit;
+
+/// <summary>A kernel of the device library that every program has, wrapped as it is.</summary>
+internal sealed record LibraryKernel(string Name, string Kind, string Include, string Type, string Cpu, string Geometry, IReadOnlyList<KernelParam> Params)
+{
+    public string Cuda()
+    {
+        SourceWriter w = new();
+        w.Line($"#include <fp8lm/{Include}>").Line("using namespace fp8lm;").Line();
+        if (Type.Length == 0)
+        {
+            w.Line("extern \"C\" __global__ void __launch_bounds__(512)").Line($"{Name}(unsigned* amax, long long slots)").Open();
+            w.Open("for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < slots; i += (long long)gridDim.x * blockDim.x)").Line("amax[i] = 0;").Close().Close();
+        }
+        else
+        {
+            CudaRenderer.Wrapper(w, Name, Type, Params);
+        }
+
+        return w.ToString();
+    }
+}
+
+/// <summary>Optimizer, clipping, loss and scale kernels.</summary>
+internal static class LibraryKernels
+{
+    private static KernelParam P(string name, ElementType type, bool written = false) => new(name, type, "") { Written = written };
+
+    private static readonly LibraryKernel LossSum = new("loss_sum", "LossSum", "loss/loss_sum.cuh", "loss::LossSum", "CpuKernels.LossSum", "NoGeometry.Instance",
+        [P("row_loss", ElementType.F32), P("row_weight", ElementType.F32), P("count", ElementType.Int64), P("state", ElementType.State, true)]);
+
+    private static readonly LibraryKernel GradientNorm = new("gradient_norm", "GradientNorm", "optim/gradient_norm.cuh", "optim::GradientNorm", "CpuKernels.GradientNorm", "NoGeometry.Instance",
+        [P("gradient", ElementType.F32), P("count", ElementType.Int64), P("state", ElementType.State, true), P("scratch", ElementType.F32, true)]);
+
+    private static readonly LibraryKernel AdamW = new("adamw", "AdamW", "optim/adamw.cuh", "optim::AdamW", "CpuKernels.AdamW", "NoGeometry.Instance",
+        [P("master", ElementType.F32, true), P("gradient", ElementType.F32), P("m", ElementType.F32, true), P("v", ElementType.F32, true), P("count", ElementType.Int64), P("decay", ElementType.Int64), P("state", ElementType.State)]);
+
+    private static readonly LibraryKernel ScaleUpdate = new("scale_update", "ScaleUpdate", "optim/scale_update.cuh", "optim::ScaleUpdate", "CpuKernels.ScaleUpdate", "NoGeometry.Instance",
+        [P("scale", ElementType.F32, true), P("scale_inverse", ElementType.F32, true), P("amax", ElementType.U32, true), P("history", ElementType.F32, true), P("maximum", ElementType.F32), P("slots", ElementType.Int64), P("length", ElementType.Int64), P("power_of_two", ElementType.Int64), P("margin", ElementType.Int64), P("state", ElementType.State)]);
+
+    private static readonly LibraryKernel ClearAmax = new("clear_amax", "Row", "row/row.cuh", "", "Scaling.ClearAmax", "new RowGeometry(static _ => 16, static _ => 1)",
+        [P("amax", ElementType.U32, true), P("slots", ElementType.Int64)]);
+
+    public static IReadOnlyList<LibraryKernel> Of(RecipeSpec recipe) => recipe.Scaling switch
+    {
+        ScalePolicy.Delayed => [LossSum, GradientNorm, AdamW, ScaleUpdate],
+        ScalePolicy.Current => [LossSum, GradientNorm, AdamW, ClearAmax],
+        _ => [LossSum, GradientNorm, AdamW],
+    };
+}
