@@ -138,7 +138,7 @@ internal sealed partial class ForwardReader
     {
         foreach (ISymbol member in InstanceMembers(module.Type))
         {
-            if (Initializer(member) is { } initializer && context.OperationOf(initializer) is { } operation)
+            if (IsPartOfModel(member) && Initializer(member) is { } initializer && context.OperationOf(initializer) is { } operation)
             {
                 if (InitializerValue(operation) is var value && KnownTypes.Same(value.Type, Types.Dim) && Unwrap(value) is IObjectCreationOperation)
                 {
@@ -151,6 +151,15 @@ internal sealed partial class ForwardReader
         }
     }
 
+    /// <summary>A model class may have other members, such as a logger; they are looked at only if Forward uses them.</summary>
+    private bool IsPartOfModel(ISymbol member)
+    {
+        ITypeSymbol type = TypeOf(member);
+        return IsLanguageType(type) || type is { TypeKind: TypeKind.Class, DeclaringSyntaxReferences.Length: > 0 };
+    }
+
+    private static ITypeSymbol TypeOf(ISymbol member) => member is IFieldSymbol field ? field.Type : ((IPropertySymbol)member).Type;
+
     private static IEnumerable<ISymbol> InstanceMembers(INamedTypeSymbol type) =>
         type.GetMembers().Where(m => !m.IsStatic && !m.IsImplicitlyDeclared && m is IFieldSymbol or IPropertySymbol { IsIndexer: false });
 
@@ -159,7 +168,7 @@ internal sealed partial class ForwardReader
     {
         foreach (ISymbol member in InstanceMembers(module.Type))
         {
-            ITypeSymbol type = member is IFieldSymbol field ? field.Type : ((IPropertySymbol)member).Type;
+            ITypeSymbol type = TypeOf(member);
             bool isAuto = member is IFieldSymbol || module.Members.ContainsKey(member) || member is IPropertySymbol { GetMethod: { } getter } && !HasBody(getter);
             if (IsTrained(type) && isAuto && member is IFieldSymbol { IsReadOnly: false } or IPropertySymbol { SetMethod.IsInitOnly: false })
             {
@@ -176,7 +185,7 @@ internal sealed partial class ForwardReader
                 Report(DiagnosticDescriptors.MemberNotAssigned, Places.Of(member, Location.None), member.Name);
                 module.Members[member] = ErrorValue.Instance;
             }
-            else
+            else if (IsPartOfModel(member))
             {
                 module.Members[member] = type.SpecialType == SpecialType.System_Boolean ? ConstantValue.False
                     : Constants.ChangeType(0, type) is { } zero ? new ConstantValue(zero)

@@ -68,6 +68,9 @@ internal sealed partial class ForwardReader
                 }
 
                 return branch.BranchKind == BranchKind.Break ? Flow.Break : Flow.Continue;
+            case ILabeledOperation labeled:
+                // A label does nothing by itself; the jump to it is what cannot be.
+                return labeled.Operation is null ? Flow.Next : Execute(labeled.Operation, frame);
             case ILocalFunctionOperation or IEmptyOperation:
                 return Flow.Next;
             case IInvalidOperation:

@@ -34,7 +34,7 @@ internal sealed partial class ForwardReader
 
     private Value EvaluateStaticMember(ISymbol member, Location place, IOperation? use)
     {
-        ITypeSymbol type = member is IFieldSymbol field ? field.Type : ((IPropertySymbol)member).Type;
+        ITypeSymbol type = TypeOf(member);
         bool isDim = KnownTypes.Same(type, Types.Dim);
         if (IsTrained(type))
         {

@@ -16,7 +16,7 @@ internal sealed partial class ForwardReader
             IUsingOperation or IUsingDeclarationOperation => ("A using statement", "Tensors need no disposal; remove it"),
             ILockOperation => ("A lock statement", "A forward pass has no threads; remove it"),
             IThrowOperation => ("A throw statement", "Check constructor arguments with conditions on constants, and leave shapes to the compiler"),
-            ILabeledOperation or IBranchOperation => ("A jump to a label", "Use if, switch or a loop"),
+            IBranchOperation => ("A jump to a label", "Use if, switch or a loop"),
             IReturnOperation => ("A yield statement", "Return the value; several values as a tuple"),
             _ => ("This statement", "Use locals, assignments, if and switch on constants, foreach over a Repeat, and return"),
         };

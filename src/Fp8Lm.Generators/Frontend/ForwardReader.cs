@@ -199,9 +199,10 @@ internal sealed partial class ForwardReader
         }
     }
 
-    /// <summary>A field that was never assigned; when the declaration had an error of its own, that one says it all.</summary>
-    private ErrorValue Missing(ISymbol member, IOperation operation) =>
-        Report(DiagnosticDescriptors.MemberNotAssigned, Places.Of(member, Places.Of(operation)), member.Name);
+    /// <summary>A member without a value: of a type that models do not know, or never assigned.</summary>
+    private ErrorValue Missing(ISymbol member, IOperation operation) => TypeOf(member) is var type && type.TypeKind == TypeKind.Error ? Broken()
+        : IsPartOfModel(member) ? Report(DiagnosticDescriptors.MemberNotAssigned, Places.Of(member, Places.Of(operation)), member.Name)
+        : Report(DiagnosticDescriptors.UnsupportedType, Places.Of(operation), member.Name, type.ToDisplayString(SymbolDisplayFormat.MinimallyQualifiedFormat));
 
     private TupleValue Tuple(ITupleOperation operation, Frame frame)
     {

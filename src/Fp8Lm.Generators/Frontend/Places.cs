@@ -13,6 +13,9 @@ internal static class Places
     {
         InvocationExpressionSyntax call => Of(call.Expression),
         MemberAccessExpressionSyntax access => Of(access.Name),
+        ExpressionElementSyntax element => Of(element.Expression),
+        ElementAccessExpressionSyntax access => access.ArgumentList.GetLocation(),
+        ConditionalAccessExpressionSyntax access => access.OperatorToken.GetLocation(),
         GenericNameSyntax name => name.Identifier.GetLocation(),
         BinaryExpressionSyntax binary => binary.OperatorToken.GetLocation(),
         AssignmentExpressionSyntax assignment when !assignment.IsKind(SyntaxKind.SimpleAssignmentExpression) => assignment.OperatorToken.GetLocation(),

@@ -1,0 +1,49 @@
+using System.Threading.Tasks;
+using Fp8Lm.Generators.Tests.Harness;
+using Xunit;
+
+namespace Fp8Lm.Generators.Tests.Diagnostics;
+
+/// <summary>FP8L05xx: recipes.</summary>
+public sealed class RecipeDiagnosticTests
+{
+    [Theory]
+    [InlineData("new(Recipe.TransformerEngine) { Master = Format.[|FP8L0501:E5M2|] }")]
+    [InlineData("new(Recipe.Bf16) { Compute = Format.[|FP8L0501:F16|] }")]
+    [InlineData("new(Recipe.TransformerEngine) { Weight = Format.[|FP8L0503:BF16|] }")]
+    [InlineData("new(Recipe.TransformerEngine) { Scaling = ScalePolicy.[|FP8L0503:None|] }")]
+    [InlineData("new(Recipe.Bf16) { Scaling = ScalePolicy.[|FP8L0503:Current|] }")]
+    [InlineData("new(Recipe.Bf16) { Head = Format.[|FP8L0503:F32|] }")]
+    [InlineData("new(Recipe.TransformerEngine) { AmaxHistory = [|FP8L0503:0|] }")]
+    [InlineData("new(Recipe.TransformerEngine) { Margin = [|FP8L0503:99|] }")]
+    public Task Roles(string recipe) => DiagnosticTest.Verify(Model("Recipe.Bf16", "[ModelRecipe] static readonly RecipeDefinition Mine = " + recipe + ";"));
+
+    [Fact]
+    public Task ListedTwice() => DiagnosticTest.Verify(Model("Recipe.Bf16, Recipe.Fp32, Recipe.[|FP8L0502:Bf16|]"));
+
+    [Fact]
+    public Task NamedLikeABuiltInOne() => DiagnosticTest.Verify(Model("Recipe.Bf16", "[ModelRecipe] static readonly RecipeDefinition [|FP8L0502:BF16|] = new(Recipe.Bf16);"));
+
+    [Theory]
+    [InlineData("static RecipeDefinition [|FP8L0504:Mine|] = new(Recipe.Bf16);")]
+    [InlineData("static readonly RecipeDefinition [|FP8L0504:Mine|] = Make(); static RecipeDefinition Make() => new(Recipe.Bf16);")]
+    public Task Declarations(string declaration) => DiagnosticTest.Verify(Model("Recipe.Bf16", "[ModelRecipe] " + declaration));
+
+    [Fact]
+    public Task NoRecipe() => DiagnosticTest.Verify(Model("").Replace("class M", "class [|FP8L0505:M|]", System.StringComparison.Ordinal));
+
+    [Fact]
+    public Task LegalOnes() => DiagnosticTest.Verify(Model("Recipe.TransformerEngineCurrent",
+        "[ModelRecipe] static readonly RecipeDefinition Mine = new(Recipe.TransformerEngine) { OutputGradient = Format.E4M3, AmaxHistory = 1024, PowerOfTwoScales = true };"));
+
+    private static string Model(string recipes, string members = "") => $$"""
+        [Fp8Model(Recipes = [{{recipes}}])] partial class M
+        {
+            static readonly Dim Vocab = new();
+            [ModelSize] static readonly Size S = new() { [Vocab] = 16 };
+            {{members}}
+            readonly Weight table = new(Vocab, Vocab);
+            Tensor Forward(Tokens ids) => Embed(table, ids);
+        }
+        """;
+}
