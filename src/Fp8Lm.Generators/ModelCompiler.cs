@@ -94,6 +94,13 @@ internal static class ModelCompiler
         Step("CarryCopies", () => CarryCopies.Run(graph));                        // last: every pass above may change what is carried
         Step("DeadCodeElimination2", () => DeadCodeElimination.Run(graph));
 
+        // From here on texts name nodes by their place in the program.
+        int number = 0;
+        foreach (Node node in graph.Nodes)
+        {
+            node.Id = number++;
+        }
+
         FusionPlan fusion = Guard("FusionGrouping", () => FusionGrouping.Run(graph));
         printed.Add(("FusionGrouping", GraphPrinter.Print(graph, fusion)));
         BufferPlan buffers = Guard("StorageAssignment", () => StorageAssignment.Run(graph, fusion, recipe));

@@ -146,7 +146,8 @@ internal readonly record struct Value(Node Node, int Index)
 /// <summary>One operation in SSA form. Inputs may be rewritten by passes; identity is the object.</summary>
 internal sealed class Node(int id, OpCode op, Value[] inputs, TensorType[] types, NodeData data, Block block, int site)
 {
-    public int Id { get; } = id;
+    /// <summary>Number in texts; unique. Renumbered in program order when the passes are done.</summary>
+    public int Id { get; set; } = id;
 
     public OpCode Op { get; } = op;
 

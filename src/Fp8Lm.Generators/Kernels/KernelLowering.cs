@@ -252,7 +252,7 @@ internal sealed class KernelLowering
         FusedGroup group = program.Group;
         foreach (Node node in group.Members)
         {
-            program.Comment.Add($"{node} : {string.Join(", ", node.Types.Select(t => t.ToString()))}");
+            program.Comment.Add($"{node} : {string.Join(", ", node.Types.Select(t => t.ToString()))}{(node.Label.Length > 0 ? " (" + node.Label + ")" : "")}");
         }
 
         foreach (Value store in group.Stores)

@@ -169,6 +169,8 @@ internal sealed class GraphConstruction
         List<Value> operands = [];
         foreach (OperandSpec operand in op.Operands)
         {
+            builder.Site = op.Site;
+            builder.Label = operand.Kind == OperandKind.Parameter ? Leaf(spec.Parameters[operand.Index].Path) : "";
             Value? value = operand.Kind switch
             {
                 OperandKind.Value => Resolve(operand.Index, builder.Block),
@@ -199,18 +201,19 @@ internal sealed class GraphConstruction
         }
     }
 
-    /// <summary>A name for buffers and comments: that of the weight, else of the op.</summary>
+    /// <summary>A name for buffers and comments: that of a matrix, of the module that holds a vector, else of the op.</summary>
     private string Label(OpSpec op)
     {
-        foreach (OperandSpec operand in op.Operands)
+        OperandSpec weight = op.Operands.FirstOrDefault(o => o.Kind == OperandKind.Parameter);
+        if (weight.Kind != OperandKind.Parameter)
         {
-            if (operand.Kind == OperandKind.Parameter)
-            {
-                string path = spec.Parameters[operand.Index].Path;
-                return path.Substring(path.LastIndexOf('.') + 1);
-            }
+            return op.Op;
         }
 
-        return op.Op;
+        ParameterSpec parameter = spec.Parameters[weight.Index];
+        string[] path = parameter.Path.Split('.');
+        return parameter.Shape.Count == 1 && path.Length > 1 && path[path.Length - 2] != "*" ? path[path.Length - 2] : path[path.Length - 1];
     }
+
+    private static string Leaf(string path) => path.Substring(path.LastIndexOf('.') + 1);
 }

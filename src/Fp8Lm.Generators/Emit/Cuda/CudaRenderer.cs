@@ -193,7 +193,7 @@ internal static class CudaRenderer
             w.Line($"scale{i.ToString(CultureInfo.InvariantCulture)} = *{casts[i].Scale.Name};");
         }
 
-        w.Close().Line().Line($"__device__ void apply(int row_index, int col, float v0, float v1, {sumType})").Open();
+        w.Close().Line().Line($"__device__ void apply(int row_index, int col, float acc0, float acc1, {sumType})").Open();
         w.Line("const long long row = row_index;");
         foreach (Statement statement in body.Final.Row)
         {
@@ -212,7 +212,7 @@ internal static class CudaRenderer
             w.Line($"float {array}[2];");
         }
 
-        w.Line("#pragma unroll").Open("for (int e = 0; e < 2; ++e)").Line("const long long c = col + e;").Line("const float acc = (e == 0 ? v0 : v1) * alpha;");
+        w.Line("#pragma unroll").Open("for (int e = 0; e < 2; ++e)").Line("const long long c = col + e;").Line("const float acc = (e == 0 ? acc0 : acc1) * alpha;");
         foreach (Statement statement in columns)
         {
             w.Line(statement is LoadStatement load && Paired(load) ? $"const float {load.Result} = e == 0 ? {load.Result}_pair.x : {load.Result}_pair.y;" : CudaText.Statement(statement, program));

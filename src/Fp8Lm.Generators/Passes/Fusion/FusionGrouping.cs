@@ -130,9 +130,10 @@ internal sealed class FusionGrouping
             && !producers.Any(p => p.Memory && p.Group == group);
 
         List<FusedGroup> candidates = [.. plan.Of(node.Block).Where(CanJoin)];
+        bool Near(FusedGroup group) => group.IsRow && (SharesOperand(node, group) || ReadsFrom(group, producers));
         FusedGroup? home = node.Op == OpCode.ColumnSum
-            ? candidates.FirstOrDefault(g => g.IsRow && SharesOperand(node, g)) ?? candidates.FirstOrDefault(g => g.Index == last)
-            : candidates.FirstOrDefault(g => g.Index == last) ?? candidates.FirstOrDefault(g => g.IsRow && SharesOperand(node, g));
+            ? candidates.FirstOrDefault(Near) ?? candidates.FirstOrDefault(g => g.Index == last)
+            : candidates.FirstOrDefault(g => g.Index == last) ?? candidates.FirstOrDefault(Near);
         Join(node, home ?? NewGroup(node.Block, null, space));
     }
 
@@ -142,6 +143,10 @@ internal sealed class FusionGrouping
         HashSet<Node> wanted = [.. Closure(node.Inputs)];
         return group.Members.Any(m => wanted.Contains(m) || Closure(m.Inputs).Any(wanted.Contains));
     }
+
+    /// <summary>Whether the group reads what one of the producers makes: a second reduction over the same kernel's output belongs to the first.</summary>
+    private bool ReadsFrom(FusedGroup group, List<(FusedGroup Group, bool Memory)> producers) =>
+        group.Members.SelectMany(Producers).Any(mine => mine.Group != group && producers.Any(p => p.Group == mine.Group));
 
     /// <summary>Operands down to what is computed or read as it is, through views and inlined values.</summary>
     private IEnumerable<Node> Closure(IEnumerable<Value> inputs)
@@ -359,26 +364,39 @@ internal sealed class FusionGrouping
     }
 
     /// <summary>
-    /// A stored element-wise value whose operands are stored as well (or come from elsewhere) is computed by its readers instead: same
-    /// reads, one write less. A value that must be in memory (operand of a library kernel, carried, sliced) stays.
+    /// Stored element-wise values that nobody needs in memory (no library kernel, loop, or slice reads them) are computed by their readers
+    /// instead, when what they are computed from is stored anyway or takes fewer stores: same or fewer reads, fewer writes.
     /// </summary>
     private void SinkStores(Block block)
     {
         foreach (FusedGroup group in plan.Of(block))
         {
-            foreach (Value value in group.Stores.ToList().OrderByDescending(v => group.Members.IndexOf(v.Node)))
+            List<Value> free = [.. group.Stores.Where(v => !pinned.Contains(v) && FusionPlan.IsInline(v))];
+            foreach (Value value in free.OrderByDescending(v => group.Members.IndexOf(v.Node)).ToList())
             {
-                if (pinned.Contains(value) || !FusionPlan.IsInline(value))
-                {
-                    continue;
-                }
-
-                IEnumerable<Value> inside = value.Node.Inputs.Select(FusionPlan.Peel).Where(v => plan.Owner.TryGetValue(v.Node, out FusedGroup? g) && g == group);
-                if (inside.All(v => group.Stores.Contains(v)))
+                if (Inside(value, group).All(group.Stores.Contains))
                 {
                     group.Stores.Remove(value);
+                    free.Remove(value);
+                }
+            }
+
+            HashSet<Value> sources = [.. free.SelectMany(v => Sources(v, group))];
+            if (free.Count > 1 && sources.Count(s => !group.Stores.Contains(s)) < free.Count)
+            {
+                group.Stores.RemoveAll(free.Contains);
+                foreach (Value source in sources)
+                {
+                    Store(source);
                 }
             }
         }
     }
+
+    private IEnumerable<Value> Inside(Value value, FusedGroup group) =>
+        value.Node.Inputs.Select(FusionPlan.Peel).Where(v => plan.Owner.TryGetValue(v.Node, out FusedGroup? g) && g == group);
+
+    /// <summary>What a value is computed from inside its group: the anchor's outputs, reductions, and values that stay stored.</summary>
+    private IEnumerable<Value> Sources(Value value, FusedGroup group) =>
+        Inside(value, group).SelectMany(v => FusionPlan.IsInline(v) && !pinned.Contains(v) ? Sources(v, group) : [v]);
 }
