@@ -10,9 +10,6 @@ internal static unsafe partial class CudaDriver
     [LibraryImport(Library, EntryPoint = "cuInit")]
     public static partial int Init(uint flags);
 
-    [LibraryImport(Library, EntryPoint = "cuDriverGetVersion")]
-    public static partial int DriverGetVersion(out int version);
-
     [LibraryImport(Library, EntryPoint = "cuGetErrorName")]
     public static partial int GetErrorName(int result, out byte* name);
 
@@ -58,9 +55,6 @@ internal static unsafe partial class CudaDriver
     [LibraryImport(Library, EntryPoint = "cuMemcpyDtoHAsync_v2")]
     public static partial int MemcpyDeviceToHostAsync(void* destination, nint source, nuint bytes, nint stream);
 
-    [LibraryImport(Library, EntryPoint = "cuMemcpyDtoDAsync_v2")]
-    public static partial int MemcpyDeviceToDeviceAsync(nint destination, nint source, nuint bytes, nint stream);
-
     [LibraryImport(Library, EntryPoint = "cuMemsetD8Async")]
     public static partial int MemsetAsync(nint address, byte value, nuint bytes, nint stream);
 
@@ -72,21 +66,6 @@ internal static unsafe partial class CudaDriver
 
     [LibraryImport(Library, EntryPoint = "cuStreamDestroy_v2")]
     public static partial int StreamDestroy(nint stream);
-
-    [LibraryImport(Library, EntryPoint = "cuEventCreate")]
-    public static partial int EventCreate(out nint handle, uint flags);
-
-    [LibraryImport(Library, EntryPoint = "cuEventRecord")]
-    public static partial int EventRecord(nint handle, nint stream);
-
-    [LibraryImport(Library, EntryPoint = "cuEventSynchronize")]
-    public static partial int EventSynchronize(nint handle);
-
-    [LibraryImport(Library, EntryPoint = "cuEventElapsedTime")]
-    public static partial int EventElapsedTime(out float milliseconds, nint start, nint end);
-
-    [LibraryImport(Library, EntryPoint = "cuEventDestroy_v2")]
-    public static partial int EventDestroy(nint handle);
 
     [LibraryImport(Library, EntryPoint = "cuModuleLoadData")]
     public static partial int ModuleLoadData(out nint module, void* image);

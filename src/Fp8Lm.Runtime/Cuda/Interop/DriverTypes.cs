@@ -5,7 +5,6 @@ namespace Fp8Lm.Cuda.Interop;
 /// <summary>CUdevice_attribute, the values used.</summary>
 internal enum DeviceAttribute
 {
-    MaxSharedMemoryPerBlockOptIn = 97,
     MultiprocessorCount = 16,
     ComputeCapabilityMajor = 75,
     ComputeCapabilityMinor = 76,

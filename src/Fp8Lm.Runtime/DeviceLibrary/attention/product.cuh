@@ -20,7 +20,9 @@ template <> struct Product<bf16>
         const int lane = threadIdx.x % kWarpSize;
         const u32 at_a = ptx::shared_address(a + lane % 16 * kPitch + lane / 16 * 8);
         const u32 at_b = ptx::shared_address(b + (lane % 8 + lane / 16 * 8) * kPitch + lane / 8 % 2 * 8);
-        #pragma unroll
+        // Fully unrolled, large heads make ptxas load operands so early that accumulators spill.
+        constexpr int kUnroll = kDepth > 128 ? 4 : kDepth / 16;
+        #pragma unroll kUnroll
         for (int d = 0; d < kDepth; d += 16)
         {
             u32 left[4];

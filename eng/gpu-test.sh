@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Runs the test executables on a machine that has a Hopper GPU, the driver and NVRTC, but no .NET.
+#   eng/gpu-test.sh pack DIR [PROJECT...]   on the build machine: puts the .NET runtime (28 MB) and the published tests into DIR
+#   eng/gpu-test.sh run DIR [ARGS...]       on the GPU machine: runs every packed test executable; ARGS go to xunit.v3 (for example -class NAME)
+# DIR is all that has to travel. Test projects are xunit.v3, whose tests are plain executables.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+projects=(Fp8Lm.Runtime.Tests Fp8Lm.Parity.Tests Fp8Lm.Training.Tests)
+
+pack() {
+  local dir dotnet_root project version
+  dir=$(mkdir -p "$1" && cd "$1" && pwd)
+  shift
+  [[ $# -gt 0 ]] && projects=("$@")
+  dotnet_root=$(dirname "$(readlink -f "$(command -v dotnet)")")
+  version=$(ls "$dotnet_root/shared/Microsoft.NETCore.App" | sort -V | tail -1)
+  tar c -C "$dotnet_root" dotnet host "shared/Microsoft.NETCore.App/$version" | xz -T0 -6 >"$dir/runtime.tar.xz"
+  for project in "${projects[@]}"; do
+    dotnet publish "$root/tests/$project" -c Release -v q --nologo -o "$dir/$project"
+  done
+}
+
+run() {
+  local dir=$1 runtime status=0 project
+  shift
+  runtime=$(mktemp -d)
+  trap 'rm -rf "$runtime"' EXIT
+  tar xJ -C "$runtime" -f "$dir/runtime.tar.xz"
+  export DOTNET_ROOT=$runtime DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1
+  for project in "${projects[@]}"; do
+    [[ -e $dir/$project/$project.dll ]] || continue
+    echo "== $project"
+    "$runtime/dotnet" exec "$dir/$project/$project.dll" "$@" || status=$?
+  done
+  return $status
+}
+
+case ${1:-} in
+  pack) shift; pack "$@" ;;
+  run) shift; run "$@" ;;
+  *) sed -n '2,5p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+esac

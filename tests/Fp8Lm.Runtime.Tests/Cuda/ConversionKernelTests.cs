@@ -1,0 +1,146 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using Fp8Lm.Cpu;
+using Fp8Lm.Execution;
+using Fp8Lm.Numerics;
+using Xunit;
+
+namespace Fp8Lm.Runtime.Tests.Cuda;
+
+/// <summary>The GPU's casts against the bit-exact ones of the CPU back end.</summary>
+public sealed class ConversionKernelTests
+{
+    private const string Casts = """
+        #include <fp8lm/row/row.cuh>
+        using namespace fp8lm;
+        extern "C" __global__ void __launch_bounds__(row::kThreads)
+        test(const float* x, e4m3* a, e5m2* b, bf16* c, f16* d, float* a_back, float* b_back, float* c_back, float* d_back)
+        {
+            const long long i = (long long)blockIdx.x * row::kThreads + threadIdx.x;
+            store(a + i, x[i]);
+            store(b + i, x[i]);
+            store(c + i, x[i]);
+            store(d + i, x[i]);
+            a_back[i] = load(a + i);
+            b_back[i] = load(b + i);
+            c_back[i] = load(c + i);
+            d_back[i] = load(d + i);
+        }
+        """;
+
+    private const string Pairs = """
+        #include <fp8lm/row/row.cuh>
+        using namespace fp8lm;
+        template <class T> __device__ bool same(const float* x, T* pair, T* quad)
+        {
+            store2(pair, x[0], x[1]);
+            store2(pair + 2, x[2], x[3]);
+            store4(quad, x[0], x[1], x[2], x[3]);
+            bool equal = true;
+            const float4 all = load4(quad);
+            const float2 low = load2(pair), high = load2(pair + 2);
+            const float values[8] = {all.x, all.y, all.z, all.w, low.x, low.y, high.x, high.y};
+            for (int i = 0; i < 4; ++i)
+            {
+                const unsigned expected = __float_as_uint(round_to<T>(x[i]));
+                equal &= __float_as_uint(values[i]) == expected && __float_as_uint(values[i + 4]) == expected;
+            }
+            return equal;
+        }
+        extern "C" __global__ void __launch_bounds__(row::kThreads) test(const float* x, int* wrong, e4m3* a, e5m2* b, bf16* c, f16* d)
+        {
+            const long long i = 4 * ((long long)blockIdx.x * row::kThreads + threadIdx.x);
+            if (!same(x + i, a + 2 * i, a + 2 * i + 4) || !same(x + i, b + 2 * i, b + 2 * i + 4) || !same(x + i, c + 2 * i, c + 2 * i + 4)
+                || !same(x + i, d + 2 * i, d + 2 * i + 4))
+                atomicAdd(wrong, 1);
+        }
+        """;
+
+    private const string Numbers = """
+        #include <fp8lm/row/row.cuh>
+        using namespace fp8lm;
+        extern "C" __global__ void __launch_bounds__(row::kThreads) test(const unsigned* keys, float* out)
+        {
+            const long long i = (long long)blockIdx.x * row::kThreads + threadIdx.x;
+            out[i] = uniform(keys[i], (unsigned)i * 2654435761u);
+        }
+        """;
+
+    /// <summary>Every sign, exponent and eleven leading mantissa bits, with tails around the halfway points of all formats.</summary>
+    [Fact]
+    public void CastsAreBitExact()
+    {
+        float[] x = [.. Inputs()];
+        int count = x.Length;
+        using KernelHarness harness = Row(
+            Casts, count / 512 * 16, ["x", "a", "b", "c", "d", "a_back", "b_back", "c_back", "d_back"],
+            new TestBuffer(ElementFormat.F32, count), new TestBuffer(ElementFormat.E4M3, count), new TestBuffer(ElementFormat.E5M2, count),
+            new TestBuffer(ElementFormat.BF16, count), new TestBuffer(ElementFormat.F16, count), new TestBuffer(ElementFormat.F32, count),
+            new TestBuffer(ElementFormat.F32, count), new TestBuffer(ElementFormat.F32, count), new TestBuffer(ElementFormat.F32, count));
+        harness.Upload(0, x);
+        harness.LaunchOnBuffers();
+
+        Compare(x, harness.Download<byte>(1), E4M3.FromSingle, harness.Download<float>(5), E4M3.ToSingle, "E4M3");
+        Compare(x, harness.Download<byte>(2), E5M2.FromSingle, harness.Download<float>(6), E5M2.ToSingle, "E5M2");
+        Compare(x, harness.Download<ushort>(3), BFloat16.FromSingle, harness.Download<float>(7), BFloat16.ToSingle, "BF16");
+        Compare(x, harness.Download<ushort>(4), Float16.FromSingle, harness.Download<float>(8), Float16.ToSingle, "F16");
+    }
+
+    [Fact]
+    public void PairsAndQuadsCastAsSingles()
+    {
+        float[] x = [.. Inputs().Where(float.IsFinite).Take(1 << 20)];
+        using KernelHarness harness = Row(
+            Pairs, x.Length / 4 / 512 * 16, ["x", "wrong", "a", "b", "c", "d"], new TestBuffer(ElementFormat.F32, x.Length),
+            new TestBuffer(ElementFormat.I32, 1), new TestBuffer(ElementFormat.E4M3, 2 * x.Length), new TestBuffer(ElementFormat.E5M2, 2 * x.Length),
+            new TestBuffer(ElementFormat.BF16, 2 * x.Length), new TestBuffer(ElementFormat.F16, 2 * x.Length));
+        harness.Upload(0, x);
+        harness.Upload(1, new int[1]);
+        harness.LaunchOnBuffers();
+
+        Assert.Equal(0, harness.Download<int>(1)[0]);
+    }
+
+    [Fact]
+    public void UniformNumbersAreTheCpus()
+    {
+        const int Count = 1 << 16;
+        Random random = new(1);
+        uint[] keys = [.. Enumerable.Range(0, Count).Select(_ => (uint)random.NextInt64(1L << 32))];
+        using KernelHarness harness = Row(
+            Numbers, Count / 512 * 16, ["keys", "out"], new TestBuffer(ElementFormat.I32, Count), new TestBuffer(ElementFormat.F32, Count));
+        harness.Upload(0, keys);
+        harness.LaunchOnBuffers();
+
+        Assert.Equal(keys.Select((key, i) => VectorMath.Uniform(key, unchecked((uint)i * 2654435761u))), harness.Download<float>(1));
+    }
+
+    private static IEnumerable<float> Inputs()
+    {
+        uint[] tails = [0, 1, 0x7FF, 0x800, 0x801, 0xFFF];
+        foreach (uint tail in tails)
+        {
+            for (uint head = 0; head < 1 << 20; head++)
+            {
+                yield return BitConverter.UInt32BitsToSingle((head << 12) | tail);
+            }
+        }
+    }
+
+    private static void Compare<T>(float[] x, T[] codes, Func<float, T> encode, float[] values, Func<T, float> decode, string format)
+        where T : unmanaged, IEquatable<T>
+    {
+        for (int i = 0; i < x.Length; i++)
+        {
+            T expected = encode(x[i]);
+            Assert.True(
+                expected.Equals(codes[i]), $"{format} of {x[i]:R} (0x{BitConverter.SingleToUInt32Bits(x[i]):x8}): CPU {expected}, GPU {codes[i]}");
+            float value = decode(codes[i]);
+            Assert.True(value.Equals(values[i]), $"{format} code {codes[i]}: CPU {value:R}, GPU {values[i]:R}");
+        }
+    }
+
+    private static KernelHarness Row(string source, long rows, string[] arguments, params TestBuffer[] buffers)
+        => new(new KernelInfo("test", KernelKind.Row, source, null!, arguments, new RowGeometry(_ => rows, _ => 1)), buffers);
+}

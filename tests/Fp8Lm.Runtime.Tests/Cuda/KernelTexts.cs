@@ -1,0 +1,200 @@
+using Fp8Lm.Execution;
+
+namespace Fp8Lm.Runtime.Tests.Cuda;
+
+/// <summary>Kernels as the generator emits them, over the whole device library.</summary>
+internal static class KernelTexts
+{
+    /// <summary>An epilogue with every kind of output: F32, FP8, FP8 transposed, amax and one column sum.</summary>
+    private const string FullEpilogue = """
+        struct Epilogue
+        {
+            static constexpr int kSums = 1;
+            float* y;
+            e4m3* q;
+            e4m3* q_t;
+            unsigned* amax_slot;
+            float* sums_out;
+            float scale;
+            unsigned amax = 0;
+            __device__ void apply(int row, int col, float v0, float v1, float (&sums)[2])
+            {
+                sums[0] += v0;
+                sums[1] += v1;
+                amax = amax_bits(amax_bits(amax, v0), v1);
+                store2(y + (long long)row * kColumns + col, v0, v1);
+                store2(q + (long long)row * kColumns + col, v0 * scale, v1 * scale);
+                epilogue::store_transposed2(q_t, kRows, row, col, v0 * scale, v1 * scale);
+            }
+            __device__ void store_sums(int slab, int col, const float (&sums)[2])
+            {
+                store2(sums_out + (long long)slab * kColumns + col, sums[0], sums[1]);
+            }
+            __device__ void finish() { atomic_amax(amax_slot, amax); }
+        };
+        """;
+
+    private const string PlainEpilogue = """
+        template <class T, int kPitch> struct Plain
+        {
+            static constexpr int kSums = 0;
+            T* y;
+            __device__ void apply(int row, int col, float v0, float v1, float (&)[1]) { store2(y + (long long)row * kPitch + col, v0, v1); }
+            __device__ void store_sums(int, int, const float (&)[1]) {}
+            __device__ void finish() {}
+        };
+        """;
+
+    public static string Gemm(
+        ElementFormat a, ElementFormat b, bool aKMajor, bool bKMajor, bool promote, long m, long n, long k, long aPitch, long bPitch, bool full = true)
+    {
+        bool simt = a == ElementFormat.F32;
+        string flags = $"{Flag(aKMajor)}, {Flag(bKMajor)}";
+        string config = simt ? $"gemm::ConfigF32<{flags}>" : $"gemm::Config<{a.CudaName()}, {b.CudaName()}, {flags}, {Flag(promote)}>";
+        string operands = simt ? "const float* a, const float* b" : "const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b";
+        string bounds = simt ? "Config::kThreads" : "Config::kThreads, 1";
+        string run = simt ? $"gemm::run_f32<Config>(a, {aPitch}, b, {bPitch}, {m}, {n}, {k}, e)" : $"gemm::run<Config>(a, b, {m}, {n}, {k}, e)";
+        return $$"""
+            #include <fp8lm/gemm/gemm.cuh>
+            using namespace fp8lm;
+            constexpr int kRows = {{m}}, kColumns = {{n}};
+            {{FullEpilogue}}
+            {{PlainEpilogue}}
+            using Config = {{config}};
+            FP8LM_LAUNCH(Config);
+            extern "C" __global__ void __launch_bounds__({{bounds}})
+            test({{operands}}, float* y, e4m3* q, e4m3* q_t, unsigned* amax, float* sums)
+            {
+                {{(full ? "Epilogue e{y, q, q_t, amax, sums, 0.25f}" : $"Plain<bf16, {n}> e{{(bf16*)y}}")}};
+                {{run}};
+            }
+            """;
+    }
+
+    public static string AttentionForward(AttentionCase c)
+        => Attention(c, "Forward", "float* lse, float* y, e4m3* q8, e4m3* q_t, unsigned* amax, float* sums", c.Sums
+            ? $"Epilogue e{{y, q8, q_t, amax, sums, 0.25f}}; Kernel::run({Operands(c)}, lse, {c.ScaleText}, e);"
+            : $"Plain<float, kColumns> e{{y}}; Kernel::run({Operands(c)}, lse, {c.ScaleText}, e);");
+
+    public static string AttentionBackwardKeyValue(AttentionCase c)
+        => Attention(c, "BackwardKeyValue", $"const {c.Format.CudaName()}* d_o, const float* lse, const float* delta, float* dk, float* dv",
+            $"Plain<float, {c.KvHeads * c.HeadSize}> e{{dk}}, f{{dv}}; Kernel::run({Operands(c)}, d_o, {c.Heads * c.HeadSize}, lse, delta, {c.ScaleText}, e, f);");
+
+    public static string AttentionBackwardQuery(AttentionCase c)
+        => Attention(c, "BackwardQuery", $"const {c.Format.CudaName()}* d_o, const float* lse, const float* delta, float* dq",
+            $"Plain<float, kColumns> e{{dq}}; Kernel::run({Operands(c)}, d_o, {c.Heads * c.HeadSize}, lse, delta, {c.ScaleText}, e);");
+
+    /// <summary>Wraps a library kernel: <c>test(parameters) { type::run(arguments); }</c>.</summary>
+    public static string Library(string header, string type, string parameters, string arguments) => $$"""
+        #include <fp8lm/{{header}}>
+        using namespace fp8lm;
+        FP8LM_LAUNCH({{type}});
+        extern "C" __global__ void __launch_bounds__({{type}}::kThreads) test({{parameters}}) { {{type}}::run({{arguments}}); }
+        """;
+
+    public const string EmbeddingParameters = "const int* tokens, const bf16* d_y, float* grad, long long count, long long vocab, long long columns";
+
+    public static string EmbeddingGradient { get; } = Library(
+        "embed/embedding_gradient.cuh", "embed::EmbeddingGradient", EmbeddingParameters, "tokens, d_y, grad, count, vocab, columns");
+
+    public static string PositionGradient { get; } = Library(
+        "embed/position_gradient.cuh", "embed::PositionGradient",
+        "const bf16* d_y, float* grad, long long batch, long long sequence, long long columns", "d_y, grad, batch, sequence, columns");
+
+    public static string ColumnSumFinish { get; } = Library(
+        "reduce/column_sum.cuh", "reduce::ColumnSumFinish", "const float* partial, long long slabs, long long cols, float* grad",
+        "partial, slabs, cols, grad");
+
+    public static string LossSum { get; } = Library(
+        "loss/loss_sum.cuh", "loss::LossSum", "const float* row_loss, const float* row_weight, long long count, StepState* state",
+        "row_loss, row_weight, count, state");
+
+    public static string GradientNorm { get; } = Library(
+        "optim/gradient_norm.cuh", "optim::GradientNorm", "const float* grad, long long count, StepState* state, void* scratch",
+        "grad, count, state, scratch");
+
+    public static string AdamW { get; } = Library(
+        "optim/adamw.cuh", "optim::AdamW",
+        "float* master, const float* grad, float* m, float* v, long long count, long long decay, StepState* state",
+        "master, grad, m, v, count, decay, state");
+
+    public static string ScaleUpdate { get; } = Library(
+        "optim/scale_update.cuh", "optim::ScaleUpdate",
+        "float* scale, float* scale_inverse, unsigned* amax, float* history, const float* maximum, long long slots, long long history_length, "
+        + "long long power_of_two, long long margin, StepState* state",
+        "scale, scale_inverse, amax, history, maximum, slots, history_length, power_of_two, margin, state");
+
+    /// <summary>A row kernel with a row reduction, an FP8 copy in both layouts, amax and column sums.</summary>
+    public static string Row(long rows, long columns) => $$"""
+        #include <fp8lm/row/row.cuh>
+        using namespace fp8lm;
+        extern "C" __global__ void __launch_bounds__(row::kThreads)
+        test(const bf16* x, float* norms, e4m3* y, e4m3* y_t, unsigned* y_amax, float* partial)
+        {
+            constexpr long long kRows = {{rows}};
+            constexpr int kColumns = {{columns}};
+            __shared__ row::TransposeStage<e4m3> y_stage;
+            __shared__ row::SumStage sum_stage;
+            const row::Position at(kRows);
+            unsigned amax = 0;
+            float sum = 0.0f;
+            if (at.active)
+                for (int c = 2 * at.lane; c < kColumns; c += 64)
+                {
+                    const float2 v = load2(x + at.row * kColumns + c);
+                    sum += v.x * v.x + v.y * v.y;
+                }
+            sum = warp_sum(sum);
+            if (at.active && at.lane == 0)
+                store(norms + at.row, sum);
+            for (int chunk = 0; chunk < kColumns; chunk += row::kChunk)
+            {
+                for (int i = 2 * at.lane; i < row::kChunk; i += 64)
+                {
+                    const int c = chunk + i;
+                    float v0 = 0.0f, v1 = 0.0f;
+                    if (at.active && c < kColumns)
+                    {
+                        const float2 v = load2(x + at.row * kColumns + c);
+                        v0 = v.x;
+                        v1 = v.y;
+                        amax = amax_bits(amax_bits(amax, v0), v1);
+                        store2(y + at.row * kColumns + c, v0 * 16.0f, v1 * 16.0f);
+                    }
+                    y_stage.put2(i, at.warp, v0 * 16.0f, v1 * 16.0f);
+                    sum_stage.put2(i, at.warp, v0, v1);
+                }
+                __syncthreads();
+                y_stage.flush(y_t, kRows, kColumns, at.slab, chunk);
+                sum_stage.flush(partial, kColumns, at.slab, chunk);
+                __syncthreads();
+            }
+            atomic_amax(y_amax, amax);
+        }
+        """;
+
+    private static string Attention(AttentionCase c, string kernel, string parameters, string body)
+    {
+        string type = c.Format.CudaName();
+        return $$"""
+            #include <fp8lm/attention/attention.cuh>
+            using namespace fp8lm;
+            constexpr int kRows = {{c.Batch * c.Sequence}}, kColumns = {{c.Heads * c.HeadSize}};
+            {{FullEpilogue}}
+            {{PlainEpilogue}}
+            using Shape = attention::Shape<{{type}}, {{c.HeadSize}}, {{c.Heads}}, {{c.KvHeads}}, {{c.Batch}}, {{c.Sequence}}, {{c.Window}}>;
+            using Kernel = attention::{{kernel}}<Shape>;
+            static_assert(Kernel::kSharedBytes <= 232448, "a block of sm_90 has 227 KiB");
+            FP8LM_LAUNCH(Kernel);
+            extern "C" __global__ void __launch_bounds__(Kernel::kThreads)
+            test(const {{type}}* q, const {{type}}* k, const {{type}}* v, {{parameters}})
+            {
+                {{body}}
+            }
+            """;
+    }
+
+    private static string Operands(AttentionCase c) => $"q, {c.Heads * c.HeadSize}, k, {c.KvHeads * c.HeadSize}, v, {c.KvHeads * c.HeadSize}";
+
+    private static string Flag(bool value) => value ? "true" : "false";
+}

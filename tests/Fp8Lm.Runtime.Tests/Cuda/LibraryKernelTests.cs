@@ -1,0 +1,214 @@
+using System;
+using System.Linq;
+using System.Runtime.CompilerServices;
+using Fp8Lm.Execution;
+using Xunit;
+
+namespace Fp8Lm.Runtime.Tests.Cuda;
+
+public sealed class LibraryKernelTests
+{
+    [Theory]
+    [InlineData(1, 40, 16)]
+    [InlineData(3000, 50, 72)]
+    [InlineData(700, 1, 300)]
+    public void EmbeddingGradientsAddRowsByToken(int count, int vocabulary, int columns)
+    {
+        float[] rows = TestNumbers.Random(1, count * columns, ElementFormat.BF16, integers: false);
+        float[] before = TestNumbers.Random(2, vocabulary * columns, ElementFormat.F32, integers: false);
+        Random random = new(3);
+        // Ids outside the table (padding) belong to no row.
+        int[] tokens = [.. Enumerable.Range(0, count).Select(_ => random.Next(-1, vocabulary + 1))];
+        double[] expected = [.. before.Select(x => (double)x)];
+        for (int i = 0; i < count * columns; i++)
+        {
+            int token = tokens[i / columns];
+            if (token >= 0 && token < vocabulary)
+            {
+                expected[(token * columns) + (i % columns)] += rows[i];
+            }
+        }
+
+        using KernelHarness harness = Library(
+            KernelKind.EmbeddingGradient, KernelTexts.EmbeddingGradient, ["tokens", "d_y", "grad", "count", "vocab", "columns"],
+            new TestBuffer(ElementFormat.I32, count), new TestBuffer(ElementFormat.BF16, rows.Length), new TestBuffer(ElementFormat.F32, before.Length));
+        harness.Upload(0, tokens);
+        harness.Upload(1, TestNumbers.Encode(rows, ElementFormat.BF16));
+        float[]? first = null;
+        for (int repetition = 0; repetition < 3; repetition++)
+        {
+            harness.Upload(2, before);
+            harness.Launch(harness[0], harness[1], harness[2], count, vocabulary, columns);
+            float[] gradient = harness.Download<float>(2);
+            TestNumbers.AssertClose(expected, gradient, 1e-6, "embedding gradient");
+            Assert.Equal(first ??= gradient, gradient);
+        }
+    }
+
+    [Fact]
+    public void PositionGradientsAddOverTheBatch()
+    {
+        const int Batch = 5, Sequence = 37, Columns = 24;
+        float[] rows = TestNumbers.Random(1, Batch * Sequence * Columns, ElementFormat.BF16, integers: false);
+        double[] expected = new double[Sequence * Columns];
+        for (int i = 0; i < rows.Length; i++)
+        {
+            expected[i % expected.Length] += rows[i];
+        }
+
+        using KernelHarness harness = Library(
+            KernelKind.EmbeddingGradient, KernelTexts.PositionGradient, ["d_y", "grad", "batch", "sequence", "columns"],
+            new TestBuffer(ElementFormat.BF16, rows.Length), new TestBuffer(ElementFormat.F32, expected.Length));
+        harness.Upload(0, TestNumbers.Encode(rows, ElementFormat.BF16));
+        harness.Upload(1, new float[expected.Length]);
+        harness.Launch(harness[0], harness[1], Batch, Sequence, Columns);
+
+        TestNumbers.AssertClose(expected, harness.Download<float>(1), 1e-6, "position gradient");
+    }
+
+    [Theory]
+    [InlineData(1, 8)]
+    [InlineData(333, 100)]
+    [InlineData(9, 40000)]
+    public void ColumnSumsAddSlabs(int slabs, int columns)
+    {
+        float[] partial = TestNumbers.Random(1, slabs * columns, ElementFormat.F32, integers: false);
+        double[] expected = Enumerable.Repeat(1.0, columns).ToArray();
+        for (int i = 0; i < partial.Length; i++)
+        {
+            expected[i % columns] += partial[i];
+        }
+
+        using KernelHarness harness = Library(
+            KernelKind.ColumnSumFinish, KernelTexts.ColumnSumFinish, ["partial", "slabs", "cols", "grad"],
+            new TestBuffer(ElementFormat.F32, partial.Length), new TestBuffer(ElementFormat.F32, columns));
+        harness.Upload(0, partial);
+        harness.Upload(1, Enumerable.Repeat(1f, columns).ToArray());
+        harness.Launch(harness[0], slabs, columns, harness[1]);
+
+        TestNumbers.AssertClose(expected, harness.Download<float>(1), 1e-6, "column sums");
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(5001)]
+    public void LossesAndWeightsAddToTheState(int count)
+    {
+        float[] losses = TestNumbers.Random(1, count, ElementFormat.F32, integers: false);
+        float[] weights = TestNumbers.Random(2, count, ElementFormat.F32, integers: false);
+        StepState state = new() { LossSum = 10, WeightSum = 20 };
+        using KernelHarness harness = Library(
+            KernelKind.LossSum, KernelTexts.LossSum, ["row_loss", "row_weight", "count", "state"],
+            new TestBuffer(ElementFormat.F32, count), new TestBuffer(ElementFormat.F32, count), State());
+        harness.Upload(0, losses);
+        harness.Upload(1, weights);
+        harness.Upload(2, [state]);
+        harness.Launch(harness[0], harness[1], count, harness[2]);
+
+        state = harness.Download<StepState>(2)[0];
+        Assert.Equal(10 + losses.Sum(x => (double)x), state.LossSum, 1e-9);
+        Assert.Equal(20 + weights.Sum(x => (double)x), state.WeightSum, 1e-9);
+    }
+
+    [Theory]
+    [InlineData(7, 0f)]
+    [InlineData(3000001, 0.5f)]
+    [InlineData(3000001, 1e9f)]
+    public void TheNormClipsOnlyLargeGradients(int count, float maximum)
+    {
+        float[] gradient = TestNumbers.Random(1, count, ElementFormat.F32, integers: false);
+        double norm = Math.Sqrt(gradient.Sum(x => (double)x * x));
+        using KernelHarness harness = Norm(count);
+        harness.Upload(0, gradient);
+        float first = 0;
+        for (int repetition = 0; repetition < 3; repetition++)
+        {
+            harness.Upload(1, [new StepState { MaxGradientNorm = maximum, SkipStep = 7 }]);
+            harness.Launch(harness[0], count, harness[1], harness[2]);
+            StepState state = harness.Download<StepState>(1)[0];
+            Assert.Equal(norm, state.GradientNorm, norm * 1e-6);
+            Assert.Equal(maximum > 0 ? Math.Min(1, maximum / (norm + 1e-6)) : 1, state.ClipFactor, 1e-6);
+            Assert.Equal(0u, state.SkipStep);
+            Assert.Equal(repetition == 0 ? first = state.GradientNorm : first, state.GradientNorm);
+        }
+    }
+
+    [Theory]
+    [InlineData(float.NaN)]
+    [InlineData(float.PositiveInfinity)]
+    public void ANormThatIsNotFiniteSkipsTheStep(float poison)
+    {
+        float[] gradient = TestNumbers.Random(1, 1000, ElementFormat.F32, integers: false);
+        gradient[777] = poison;
+        using KernelHarness harness = Norm(gradient.Length);
+        harness.Upload(0, gradient);
+        harness.Upload(1, [new StepState { MaxGradientNorm = 1 }]);
+        harness.Launch(harness[0], gradient.Length, harness[1], harness[2]);
+
+        Assert.NotEqual(0u, harness.Download<StepState>(1)[0].SkipStep);
+    }
+
+    [Theory]
+    [InlineData(true, 0u)]
+    [InlineData(false, 0u)]
+    [InlineData(true, 1u)]
+    public void AdamWFollowsItsFormula(bool decay, uint skip)
+    {
+        const int Count = 4097;
+        StepState s = new()
+        {
+            LearningRate = 0.01f, Beta1 = 0.9f, Beta2 = 0.95f, Epsilon = 1e-8f, WeightDecay = 0.1f, BiasCorrection1 = 0.19f, BiasCorrection2 = 0.1f,
+            ClipFactor = 0.5f, SkipStep = skip,
+        };
+        float[] w = TestNumbers.Random(1, Count, ElementFormat.F32, integers: false);
+        float[] g = TestNumbers.Random(2, Count, ElementFormat.F32, integers: false);
+        float[] m = TestNumbers.Random(3, Count, ElementFormat.F32, integers: false);
+        float[] v = [.. TestNumbers.Random(4, Count, ElementFormat.F32, integers: false).Select(x => x * x)];
+        using KernelHarness harness = Library(
+            KernelKind.AdamW, KernelTexts.AdamW, ["master", "grad", "m", "v", "count", "decay", "state"],
+            F32(Count), F32(Count), F32(Count), F32(Count), State());
+        harness.Upload(0, w);
+        harness.Upload(1, g);
+        harness.Upload(2, m);
+        harness.Upload(3, v);
+        harness.Upload(4, [s]);
+        harness.Launch(harness[0], harness[1], harness[2], harness[3], Count, decay ? 1 : 0, harness[4]);
+
+        if (skip != 0)
+        {
+            Assert.Equal(w, harness.Download<float>(0));
+            Assert.Equal(m, harness.Download<float>(2));
+            Assert.Equal(v, harness.Download<float>(3));
+            return;
+        }
+
+        double[] nextM = [.. m.Zip(g, (a, b) => (0.9 * a) + (0.1 * 0.5 * b))];
+        double[] nextV = [.. v.Zip(g, (a, b) => (0.95 * a) + (0.05 * 0.25 * b * b))];
+        double[] nextW = new double[Count];
+        for (int i = 0; i < Count; i++)
+        {
+            double step = nextM[i] / s.BiasCorrection1 / (Math.Sqrt(nextV[i] / s.BiasCorrection2) + s.Epsilon);
+            nextW[i] = w[i] - (s.LearningRate * (step + (decay ? s.WeightDecay * w[i] : 0)));
+        }
+
+        TestNumbers.AssertClose(nextM, harness.Download<float>(2), 1e-6, "first moment");
+        TestNumbers.AssertClose(nextV, harness.Download<float>(3), 1e-6, "second moment");
+        TestNumbers.AssertClose(nextW, harness.Download<float>(0), 1e-6, "weights");
+    }
+
+    private static KernelHarness Norm(int count)
+    {
+        KernelHarness harness = Library(
+            KernelKind.GradientNorm, KernelTexts.GradientNorm, ["grad", "count", "state", "scratch"],
+            F32(count), State(), new TestBuffer(ElementFormat.E4M3, MemoryPlan.ReductionScratchBytes));
+        harness.Upload(2, new byte[MemoryPlan.ReductionScratchBytes]);
+        return harness;
+    }
+
+    private static TestBuffer F32(long count) => new(ElementFormat.F32, count);
+
+    private static TestBuffer State() => new(ElementFormat.E4M3, Unsafe.SizeOf<StepState>());
+
+    private static KernelHarness Library(KernelKind kind, string source, string[] arguments, params TestBuffer[] buffers)
+        => new(new KernelInfo("test", kind, source, null!, arguments, new object()), buffers);
+}

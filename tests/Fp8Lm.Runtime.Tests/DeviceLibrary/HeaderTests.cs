@@ -1,0 +1,71 @@
+using System;
+using System.Linq;
+using System.Reflection;
+using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
+using Fp8Lm.Cuda.Jit;
+using Fp8Lm.Execution;
+using Fp8Lm.Runtime.Tests.Jit;
+using Xunit;
+using Library = Fp8Lm.Cuda.Jit.DeviceLibrary;
+
+namespace Fp8Lm.Runtime.Tests.DeviceLibrary;
+
+public sealed partial class HeaderTests
+{
+    // Lower layers first; a header includes its own layer and those before it.
+    private static readonly string[] Layers = ["common", "ptx", "mma", "reduce", "epilogue", "row", "gemm", "attention", "optim", "loss", "embed"];
+
+    // Whole kernels: they build on the layers below and know nothing of each other.
+    private static readonly string[] Kernels = ["row", "gemm", "attention", "optim", "loss", "embed"];
+
+    public static TheoryData<string> Names => [.. Library.Headers.Keys];
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void EveryHeaderCompilesAlone(string name)
+    {
+        Needs.Nvrtc();
+        CompiledKernel kernel = KernelCompiler.Compile($"#include <{name}>\nextern \"C\" __global__ void nothing() {{}}", []);
+        Assert.DoesNotContain("warning", kernel.Log, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void IncludesPointDown(string name)
+    {
+        string layer = Layer(name);
+        Assert.Contains(layer, Layers);
+        foreach (string included in Include().Matches(Library.Headers[name]).Select(match => match.Groups[1].Value))
+        {
+            Assert.Contains(included, Library.Headers.Keys);
+            string other = Layer(included);
+            bool legal = other == layer || (Array.IndexOf(Layers, other) < Array.IndexOf(Layers, layer) && !Kernels.Contains(other));
+            Assert.True(legal, $"{name} includes {included}");
+        }
+    }
+
+    /// <summary>Both compilers align naturally, so equal fields in equal order are an equal layout; the size confirms it.</summary>
+    [Fact]
+    public void TheStepStateHasTheSameLayoutOnBothSides()
+    {
+        Needs.Nvrtc();
+        Assert.Equal(
+            typeof(StepState).GetFields(BindingFlags.Public | BindingFlags.Instance).Select(field => $"{CudaType(field.FieldType)} {field.Name}"),
+            Field().Matches(Library.Headers["fp8lm/common/step_state.cuh"]).Select(match => match.Groups[1].Value));
+        _ = KernelCompiler.Compile(
+            $"#include <fp8lm/common/step_state.cuh>\nstatic_assert(sizeof(fp8lm::StepState) == {Marshal.SizeOf<StepState>()}, \"size\");\n"
+            + "extern \"C\" __global__ void nothing() {}",
+            []);
+    }
+
+    private static string CudaType(Type type) => type == typeof(float) ? "float" : type == typeof(uint) ? "u32" : type == typeof(double) ? "double" : type.Name;
+
+    private static string Layer(string name) => name.Split('/')[1];
+
+    [GeneratedRegex("#include <([^>]+)>")]
+    private static partial Regex Include();
+
+    [GeneratedRegex("^    (\\w+ \\w+);", RegexOptions.Multiline)]
+    private static partial Regex Field();
+}

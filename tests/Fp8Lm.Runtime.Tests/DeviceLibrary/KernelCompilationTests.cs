@@ -1,0 +1,89 @@
+using System;
+using System.Collections.Generic;
+using System.Diagnostics;
+using System.IO;
+using System.Linq;
+using Fp8Lm.Cuda.Jit;
+using Fp8Lm.Execution;
+using Fp8Lm.Runtime.Tests.Cuda;
+using Fp8Lm.Runtime.Tests.Jit;
+using Xunit;
+
+namespace Fp8Lm.Runtime.Tests.DeviceLibrary;
+
+/// <summary>What can be said about kernels without a GPU: they compile, keep their values in registers, and use the tensor cores.</summary>
+public sealed class KernelCompilationTests
+{
+    private static readonly string[] CuobjdumpPlaces =
+        ["/opt/fp8lm-nvrtc/usr/bin/cuobjdump", "/usr/local/cuda/bin/cuobjdump", "/usr/local/cuda-13.0/bin/cuobjdump", "/usr/bin/cuobjdump"];
+
+    public static TheoryData<string> LibraryKernels =>
+    [
+        KernelTexts.EmbeddingGradient, KernelTexts.PositionGradient, KernelTexts.ColumnSumFinish, KernelTexts.LossSum, KernelTexts.GradientNorm,
+        KernelTexts.AdamW, KernelTexts.ScaleUpdate, KernelTexts.Row(4096, 768),
+    ];
+
+    [Theory]
+    [MemberData(nameof(LibraryKernels))]
+    public void LibraryKernelsDoNotSpill(string source) => Compile(source);
+
+    [Theory]
+    [MemberData(nameof(GemmKernelTests.Operands), MemberType = typeof(GemmKernelTests))]
+    public void GemmsUseTheirInstructions(ElementFormat a, ElementFormat b, bool aKMajor, bool bKMajor, bool promote)
+    {
+        CompiledKernel kernel = Compile(KernelTexts.Gemm(a, b, aKMajor, bKMajor, promote, 4096, 4096, 4096, 4096, 4096));
+        AssertInstruction(kernel, a switch { ElementFormat.F32 => "FFMA", ElementFormat.BF16 => "HGMMA", _ => "QGMMA" });
+    }
+
+    [Theory]
+    [InlineData(ElementFormat.BF16, 64, 0)]
+    [InlineData(ElementFormat.BF16, 128, 0)]
+    [InlineData(ElementFormat.BF16, 128, 200)]
+    [InlineData(ElementFormat.BF16, 256, 0)]
+    [InlineData(ElementFormat.F32, 64, 0)]
+    [InlineData(ElementFormat.F32, 256, 0)]
+    public void AttentionUsesItsInstructions(ElementFormat format, int headSize, int window)
+    {
+        AttentionCase c = new(format, headSize, Heads: 8, KvHeads: 4, Batch: 2, Sequence: 1024, window);
+        foreach (string source in (IEnumerable<string>)
+            [KernelTexts.AttentionForward(c), KernelTexts.AttentionBackwardKeyValue(c), KernelTexts.AttentionBackwardQuery(c)])
+        {
+            AssertInstruction(Compile(source), format == ElementFormat.F32 ? "FFMA" : "HMMA");
+        }
+    }
+
+    private static CompiledKernel Compile(string source)
+    {
+        Needs.Nvrtc();
+        CompiledKernel kernel = KernelCompiler.Compile(source, []);
+        KernelResources resources = Assert.Single(kernel.Resources);
+        Assert.Equal(0, resources.SpillStoreBytes + resources.SpillLoadBytes + resources.StackBytes);
+        Assert.DoesNotContain("warning", kernel.Log, StringComparison.Ordinal);
+        return kernel;
+    }
+
+    /// <summary>Looks into the machine code where a disassembler is installed.</summary>
+    private static void AssertInstruction(CompiledKernel kernel, string mnemonic)
+    {
+        string? cuobjdump = CuobjdumpPlaces.FirstOrDefault(File.Exists);
+        if (cuobjdump is null)
+        {
+            return;
+        }
+
+        string file = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
+        File.WriteAllBytes(file, kernel.Cubin);
+        try
+        {
+            ProcessStartInfo start = new(cuobjdump, ["-sass", file]) { RedirectStandardOutput = true };
+            using Process process = Process.Start(start)!;
+            string text = process.StandardOutput.ReadToEnd();
+            process.WaitForExit();
+            Assert.Contains(mnemonic, text, StringComparison.Ordinal);
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+}
