@@ -1,6 +1,7 @@
 using System;
 using System.Diagnostics;
 using System.IO;
+using System.Linq;
 using System.Threading.Tasks;
 using Fp8Lm.Checkpoints;
 using Xunit;
@@ -23,7 +24,7 @@ public sealed class KillTests : IDisposable
         string folder = temporary["killed"];
         for (int kill = 0; kill < Kills; kill++)
         {
-            using Process child = Start(folder);
+            using Process child = KilledChild.Launch(KilledChild.FolderVariable, folder);
             // The first save of a process takes long (code is compiled then); from there on a step is a few milliseconds.
             string? first = await child.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken);
             await Task.Delay(TimeSpan.FromMilliseconds(random.NextDouble() * 40), TestContext.Current.CancellationToken);
@@ -33,7 +34,7 @@ public sealed class KillTests : IDisposable
         }
 
         long reached = RunFolder.Checkpoints(folder)[0].Step;
-        using Process last = Start(folder);
+        using Process last = KilledChild.Launch(KilledChild.FolderVariable, folder);
         await last.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
         await last.WaitForExitAsync(TestContext.Current.CancellationToken);
 
@@ -44,14 +45,31 @@ public sealed class KillTests : IDisposable
         Assert.Empty(Directory.GetFiles(folder, "*" + AtomicFile.TemporaryEnding));
     }
 
-    private static Process Start(string folder)
+    [Theory]
+    [InlineData("-INT")]
+    [InlineData("-TERM")]
+    public async Task An_interrupted_command_saves_and_says_so(string signal)
     {
-        string assembly = typeof(KillTests).Assembly.Location;
-        var start = new ProcessStartInfo(Path.Combine(RuntimeRoot(), "dotnet"), ["exec", assembly]) { RedirectStandardOutput = true, UseShellExecute = false };
-        start.Environment[KilledChild.Variable] = folder;
-        return Process.Start(start) ?? throw new InvalidOperationException("The child process did not start.");
-    }
+        Assert.SkipWhen(OperatingSystem.IsWindows(), "Sends a POSIX signal.");
+        string data = temporary["text.txt"], run = temporary["run"];
+        await File.WriteAllTextAsync(data, string.Concat(Enumerable.Repeat("Interrupted in the middle of a sentence. ", 100)), TestContext.Current.CancellationToken);
+        string arguments = string.Join('\n', "--data", data, "--out", run, "--steps", "1000000", "--save-every", "0", "--length", "0", "--device", "cpu");
+        using Process child = KilledChild.Launch(KilledChild.ArgumentsVariable, arguments);
+        string? line;
+        do
+        {
+            line = await child.StandardOutput.ReadLineAsync(TestContext.Current.CancellationToken);
+        }
+        while (line is not null && !line.StartsWith("step 1/", StringComparison.Ordinal));
+        using Process kill = Process.Start("kill", [signal, child.Id.ToString(System.Globalization.CultureInfo.InvariantCulture)]);
 
-    private static string RuntimeRoot() =>
-        Path.GetFullPath(Path.Combine(System.Runtime.InteropServices.RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", ".."));
+        string rest = await child.StandardOutput.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await child.WaitForExitAsync(TestContext.Current.CancellationToken);
+
+        Assert.Equal(130, child.ExitCode);
+        Assert.Contains("Interrupted; go on with --resume.", rest, StringComparison.Ordinal);
+        (long step, string path) = Assert.Single(RunFolder.Checkpoints(run));
+        Assert.Equal(step, TrainingCheckpoint.ReadState(path).Step);
+        Assert.InRange(step, 1, 999_999);
+    }
 }

@@ -1,16 +1,29 @@
 using System;
+using System.Diagnostics;
 using System.IO;
 using System.Runtime.CompilerServices;
+using Fp8Lm.CommandLine;
+using Fp8Lm.Training.Tests.Fake;
 
 namespace Fp8Lm.Training.Tests;
 
 /// <summary>
-/// The process that the kill test kills: this very executable, started with a folder in an environment variable. It trains there with a
-/// checkpoint after every step, as a resumed run if there is anything to resume.
+/// The processes that tests kill and interrupt: this very executable, started with an environment variable. With a folder it trains there with a
+/// checkpoint after every step, as a resumed run if there is anything to resume; with arguments it is the command line of a project.
 /// </summary>
 internal static class KilledChild
 {
-    public const string Variable = "FP8LM_TEST_CHILD_FOLDER";
+    public const string FolderVariable = "FP8LM_TEST_CHILD_FOLDER";
+    public const string ArgumentsVariable = "FP8LM_TEST_CHILD_ARGUMENTS";
+
+    /// <summary>Starts this executable with one of the variables.</summary>
+    public static Process Launch(string variable, string value)
+    {
+        string root = Path.GetFullPath(Path.Combine(System.Runtime.InteropServices.RuntimeEnvironment.GetRuntimeDirectory(), "..", "..", ".."));
+        var start = new ProcessStartInfo(Path.Combine(root, "dotnet"), ["exec", typeof(KilledChild).Assembly.Location]) { RedirectStandardOutput = true, UseShellExecute = false };
+        start.Environment[variable] = value;
+        return Process.Start(start) ?? throw new InvalidOperationException("The child process did not start.");
+    }
 
     public static TrainerOptions Options { get; } = FakeRun.Options with { Steps = 400, CheckpointInterval = 1 };
 
@@ -20,12 +33,17 @@ internal static class KilledChild
 #pragma warning restore CA2255
     internal static void Start()
     {
-        if (Environment.GetEnvironmentVariable(Variable) is { } folder)
+        if (Environment.GetEnvironmentVariable(FolderVariable) is { } folder)
         {
             var observer = new RecordingObserver { Saved = path => Console.Out.WriteLine(path) };
             FakeRun.Train(folder, Options, resume: true, evaluate: false, observer: observer);
             File.WriteAllLines(Path.Combine(folder, "messages.txt"), observer.Messages);
             Environment.Exit(0);
+        }
+
+        if (Environment.GetEnvironmentVariable(ArgumentsVariable) is { } arguments)
+        {
+            Environment.Exit(Fp8App.Run<FakeModel>(arguments.Split('\n'), new AppDefaults { MicroBatch = 2, Sequence = 16, Training = Options }));
         }
     }
 }

@@ -37,9 +37,11 @@ public static class ApiDocumentation
     {
         var types = new SortedDictionary<string, List<string>>(StringComparer.Ordinal);
         var seen = new HashSet<string>(StringComparer.Ordinal);
-        foreach (string file in files)
+
+        // Files are parsed side by side and merged in order.
+        foreach (List<(string Type, string Paragraph)> file in files.AsParallel().AsOrdered().Select(f => DocumentationText.Read(f).ToList()))
         {
-            foreach ((string type, string paragraph) in DocumentationText.Read(file))
+            foreach ((string type, string paragraph) in file)
             {
                 if (seen.Add(paragraph))
                 {
@@ -66,6 +68,7 @@ public static class ApiDocumentation
     internal static List<string> FindFiles(string root)
     {
         var files = new List<string>();
+        var seen = new HashSet<(string Name, long Length)>();
         foreach (string pack in Folders(Path.Combine(root, "packs")))
         {
             // Versions compare as numbers: 10.0.2 is newer than 9.0.10.
@@ -73,7 +76,9 @@ public static class ApiDocumentation
                 .ThenBy(v => v, StringComparer.Ordinal).LastOrDefault();
             foreach (string framework in newest is null ? [] : Folders(Path.Combine(newest, "ref")))
             {
-                files.AddRange(Directory.EnumerateFiles(framework, "*.xml").Order(StringComparer.Ordinal));
+                // Packs repeat each other's files; paragraphs are told apart later, but parsing thirty megabytes twice would take a second.
+                files.AddRange(Directory.EnumerateFiles(framework, "*.xml").Order(StringComparer.Ordinal)
+                    .Where(f => seen.Add((Path.GetFileName(f), new FileInfo(f).Length))));
             }
         }
 

@@ -114,9 +114,8 @@ internal static class DocumentationText
     {
         var result = new StringBuilder(text.Length);
         bool space = false;
-        for (int i = 0; i < text.Length; i++)
+        foreach (char c in text.ToString())
         {
-            char c = text[i];
             if (char.IsWhiteSpace(c))
             {
                 space = true;
