@@ -1,5 +1,7 @@
 using System;
+using System.IO;
 using System.Linq;
+using Fp8Lm.Checkpoints;
 using Fp8Lm.Data;
 using Fp8Lm.Execution;
 using Fp8Lm.Training.Tests.Fake;
@@ -90,6 +92,31 @@ public sealed class TrainerTests : IDisposable
         Assert.Equal(20, result.Steps);
         Assert.Contains("Step 5", Assert.Single(observer.Messages), StringComparison.Ordinal);
         Assert.All(observer.Steps.Skip(5), s => Assert.True(double.IsFinite(s.Loss)));
+    }
+
+    [Fact]
+    public void A_failed_save_in_between_is_reported_and_training_goes_on()
+    {
+        // A folder in the place of the file makes the rename fail.
+        Directory.CreateDirectory(Path.Combine(temporary["run"], "checkpoint-00000004.safetensors"));
+        var observer = new RecordingObserver();
+
+        TrainingResult result = FakeRun.Train(temporary["run"], FakeRun.Options with { Steps = 6, CheckpointInterval = 2 }, observer: observer);
+
+        Assert.Equal(6, result.Steps);
+        Assert.Contains("Could not save after step 4", Assert.Single(observer.Messages), StringComparison.Ordinal);
+        Assert.Equal([6L, 2], RunFolder.Checkpoints(temporary["run"]).Select(c => c.Step));
+    }
+
+    [Fact]
+    public void A_failed_last_save_is_an_error()
+    {
+        Directory.CreateDirectory(Path.Combine(temporary["run"], "checkpoint-00000004.safetensors"));
+
+        Exception? failure = Record.Exception(() => FakeRun.Train(temporary["run"], FakeRun.Options with { Steps = 4, CheckpointInterval = 2 }));
+
+        Assert.True(failure is IOException or UnauthorizedAccessException, failure?.ToString());
+        Assert.Equal([2L], RunFolder.Checkpoints(temporary["run"]).Select(c => c.Step));
     }
 
     [Fact]

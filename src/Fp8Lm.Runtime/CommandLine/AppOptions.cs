@@ -129,6 +129,9 @@ internal sealed class AppOptions
         }
     }
 
+    /// <summary>How generation chooses tokens.</summary>
+    public SamplingOptions Sampling(ParseResult parsed) => new(parsed.GetValue(Temperature), parsed.GetValue(TopK), parsed.GetValue(Seed));
+
     /// <summary>The options that the training loop takes.</summary>
     public TrainerOptions Trainer(ParseResult parsed)
     {

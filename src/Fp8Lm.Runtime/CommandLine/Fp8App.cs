@@ -2,6 +2,7 @@ using System;
 using System.CommandLine;
 using System.IO;
 using Fp8Lm.Checkpoints;
+using Fp8Lm.Cuda;
 using Fp8Lm.Data;
 using Fp8Lm.Execution;
 using Fp8Lm.Training;
@@ -60,8 +61,9 @@ public static class Fp8App
     /// <summary>Exit code of failures whose message is all that a user needs; null for bugs, which keep their stack trace.</summary>
     private static int? ExitCode(Exception failure) => failure switch
     {
-        UsageException or ArgumentException => WrongUsage,
-        DataException or CheckpointException or TrainingException or IOException or UnauthorizedAccessException or InsufficientMemoryException => Failure,
+        UsageException => WrongUsage,
+        DataException or CheckpointException or TrainingException or CudaException => Failure,
+        IOException or UnauthorizedAccessException or InsufficientMemoryException => Failure,
         _ => null,
     };
 

@@ -3,7 +3,6 @@ using System.CommandLine;
 using System.Globalization;
 using System.Linq;
 using Fp8Lm.Checkpoints;
-using Fp8Lm.Cpu;
 using Fp8Lm.Data;
 using Fp8Lm.Execution;
 using Fp8Lm.Training;
@@ -16,7 +15,6 @@ internal sealed class GenerateCommand(ModelDefinition definition, AppDefaults de
 {
     public int Run(ParseResult parsed)
     {
-        string device = Devices.Resolve(parsed.GetValue(options.Device)!);
         string checkpoint = RunLocation.ForGeneration(parsed.GetValue(options.From), defaults.Runs, definition.Name);
         CheckpointState state = TrainingCheckpoint.ReadState(checkpoint);
         if (state.Model != definition.Name || !state.Dims.Select(d => d.Key).SequenceEqual(definition.Dims))
@@ -29,15 +27,14 @@ internal sealed class GenerateCommand(ModelDefinition definition, AppDefaults de
             ? trained
             : defaults.Sequence;
         var dims = new DimBinding([1, sequence, .. state.Dims.Select(d => d.Value)]);
-        using var pool = new CpuPool();
-        using Session session = Open(definition, program, dims, device, pool, checkpoint);
-        var sampling = new SamplingOptions(parsed.GetValue(options.Temperature), parsed.GetValue(options.TopK), parsed.GetValue(options.Seed));
-        Print(console, definition, program, session, parsed.GetValue(options.Prompt)!, parsed.GetValue(options.Length), sampling);
+        using ExecutionDevice device = ExecutionDevice.Open(parsed.GetValue(options.Device)!);
+        using Session session = Open(definition, program, dims, device, checkpoint);
+        Print(console, definition, program, session, parsed.GetValue(options.Prompt)!, parsed.GetValue(options.Length), options.Sampling(parsed));
         return Fp8App.Success;
     }
 
     /// <summary>A session of micro-batch 1 without gradients and moments, with the weights of a checkpoint.</summary>
-    public static Session Open(ModelDefinition definition, ModelProgram program, DimBinding dims, string device, CpuPool pool, string checkpoint)
+    public static Session Open(ModelDefinition definition, ModelProgram program, DimBinding dims, ExecutionDevice device, string checkpoint)
     {
         long[] values = new long[dims.Count];
         for (int i = 0; i < values.Length; i++)
@@ -45,7 +42,7 @@ internal sealed class GenerateCommand(ModelDefinition definition, AppDefaults de
             values[i] = i == DimBinding.MicroBatch ? 1 : dims[i];
         }
 
-        Session session = Devices.Create(device, MemoryPlan.Create(definition, program, new DimBinding(values), checkpointing: false, training: false), pool);
+        Session session = device.CreateSession(MemoryPlan.Create(definition, program, new DimBinding(values), checkpointing: false, training: false));
         try
         {
             TrainingCheckpoint.Load(checkpoint, session, definition, program);
