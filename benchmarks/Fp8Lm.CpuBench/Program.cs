@@ -12,13 +12,13 @@ namespace Fp8Lm.CpuBench;
 /// <summary>Best-of-many times of the CPU products at the shapes of a small GPT, beside the multiply-add peak of the machine.</summary>
 internal static unsafe class Program
 {
-    private static void Main()
+    private static void Main(string[] args)
     {
         CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
         using var pool = new CpuPool();
         double peak = Peak(pool);
         Console.WriteLine($"{pool.Workers} workers, multiply-add peak {peak:F0} GFLOP/s");
-        foreach (ElementFormat format in (ReadOnlySpan<ElementFormat>)[ElementFormat.F32, ElementFormat.BF16, ElementFormat.E4M3])
+        foreach (ElementFormat format in args.Length > 0 ? [] : (ReadOnlySpan<ElementFormat>)[ElementFormat.F32, ElementFormat.BF16, ElementFormat.E4M3])
         {
             Gemm(pool, format, true, true, 2048, 384, 128, peak, "fprop qkv");
             Gemm(pool, format, true, true, 2048, 128, 128, peak, "fprop out");
@@ -31,6 +31,10 @@ internal static unsafe class Program
             Gemm(pool, format, false, false, 128, 512, 2048, peak, "wgrad down");
             Gemm(pool, format, true, true, 1024, 1024, 1024, peak, "square");
         }
+
+        Attention(pool, 16, 128, 4, 32, peak);
+        Attention(pool, 8, 256, 8, 64, peak);
+        Attention(pool, 1, 2048, 4, 64, peak);
     }
 
     private static double Best(Action action)
@@ -60,10 +64,34 @@ internal static unsafe class Program
         NativeMemory.AlignedFree((void*)c);
     }
 
+    private static void Attention(CpuPool pool, int batch, int sequence, int heads, int size, double peak)
+    {
+        int tokens = batch * sequence, width = heads * size;
+        nint qkv = Allocate(tokens, 3 * width, ElementFormat.F32), output = Allocate(tokens, width, ElementFormat.F32), result = Allocate(tokens, 3 * width, ElementFormat.F32);
+        nint statistics = Allocate(tokens, 2 * heads, ElementFormat.F32);
+        float* lse = (float*)statistics, delta = lse + (tokens * heads);
+        AttentionOperand Part(int part) => new(qkv + (part * width * sizeof(float)), ElementFormat.F32, 3 * width);
+        var args = new AttentionArgs(Part(0), Part(1), Part(2), new AttentionOperand(output, ElementFormat.F32, width), batch, sequence, heads, heads, size, 0.2f, 0);
+        var toOutput = new StoreF32((float*)output, width);
+        StoreF32 q = new((float*)result, 3 * width), k = new((float*)result + width, 3 * width), v = new((float*)result + (2 * width), 3 * width);
+        double unit = (double)batch * heads * sequence * sequence / 2 * size * 2;
+        Report("forward", 2 * unit, Best(() => CpuAttention.Forward(pool, args, lse, ref toOutput)));
+        Report("backward q", 3 * unit, Best(() => CpuAttention.BackwardQuery(pool, args, lse, delta, ref q)));
+        Report("backward kv", 4 * unit, Best(() => CpuAttention.BackwardKeyValue(pool, args, lse, delta, ref k, ref v)));
+        foreach (nint block in (ReadOnlySpan<nint>)[qkv, output, result, statistics])
+        {
+            NativeMemory.AlignedFree((void*)block);
+        }
+
+        void Report(string name, double flops, double seconds) => Console.WriteLine(
+            $"attention {name,-11} {batch,2} x {sequence,4}, {heads} x {size}  {seconds * 1e6,8:F0} us  {flops / seconds * 1e-9,6:F0} GFLOP/s  {flops / seconds * 1e-9 / peak,4:P0}");
+    }
+
     private static nint Allocate(long rows, long columns, ElementFormat format)
     {
         nuint bytes = (nuint)(rows * columns * format.Bytes());
         void* block = NativeMemory.AlignedAlloc(bytes, 1 << 21);
+        HugePages.Advise(block, (long)bytes);
         NativeMemory.Fill(block, bytes, 0x31);
         return (nint)block;
     }

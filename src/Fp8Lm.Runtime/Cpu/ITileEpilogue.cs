@@ -7,8 +7,8 @@ namespace Fp8Lm.Cpu;
 public unsafe interface ITileEpilogue
 {
     /// <summary>Takes rows [row, row + rows) x columns [col, col + cols) of the product.</summary>
-    /// <param name="row">First row; a multiple of 16.</param>
-    /// <param name="rows">Rows: a multiple of 16 unless the product ends inside.</param>
+    /// <param name="row">First row; a multiple of 16 (for attention where the sequence length is one).</param>
+    /// <param name="rows">Rows: 16, or what is left of the product (for attention: of the sequence).</param>
     /// <param name="col">First column; a multiple of 16 for a GEMM, the start of a head for attention.</param>
     /// <param name="cols">Columns; never more than the product has.</param>
     /// <param name="acc">The sums, 64-byte aligned; the epilogue may overwrite them. Lanes from <paramref name="cols"/> up to <paramref name="ld"/> may be read and hold anything.</param>
