@@ -128,27 +128,10 @@ internal static class CpuRenderer
 
         string scale = attention.Scale != 0 ? CpuText.Number(attention.Scale) : $"1f / MathF.Sqrt({CpuText.Print(attention.HeadSize)})";
         string window = attention.Window is null ? "0" : CpuText.Print(attention.Window);
-        List<string> fields =
-        [
-            "Query = a[0]", "Key = a[1]", "Value = a[2]", $"Format = ElementFormat.{attention.Format}",
-            $"QueryPitch = {CpuText.Print(attention.Pitches[0])}", $"KeyPitch = {CpuText.Print(attention.Pitches[1])}", $"ValuePitch = {CpuText.Print(attention.Pitches[2])}",
-            "Batch = MicroBatch", "Sequence = Sequence", $"QueryHeads = {CpuText.Print(attention.QueryHeads)}", $"KeyValueHeads = {CpuText.Print(attention.KeyValueHeads)}",
-            $"HeadSize = {CpuText.Print(attention.HeadSize)}", $"Scale = {scale}", $"Window = {window}",
-        ];
+        string Operand(int index) => $"new(a[{CpuText.N(index)}], ElementFormat.{attention.Format}, {CpuText.Print(attention.Pitches[index])})";
+        string gradient = op == OpCode.Attention ? "default" : Operand(3);
+        run.Line($"AttentionArgs args = new({Operand(0)}, {Operand(1)}, {Operand(2)}, {gradient}, MicroBatch, Sequence, {CpuText.Print(attention.QueryHeads)}, {CpuText.Print(attention.KeyValueHeads)}, {CpuText.Print(attention.HeadSize)}, {scale}, {window});");
         string lse = op == OpCode.Attention ? "a[3]" : "a[4]";
-        if (op != OpCode.Attention)
-        {
-            fields.Add("OutputGradient = a[3]");
-            fields.Add($"OutputGradientPitch = {CpuText.Print(attention.Pitches[3])}");
-        }
-
-        run.Open("AttentionArgs args = new()");
-        foreach (string field in fields)
-        {
-            run.Line(field + ",");
-        }
-
-        run.Close(";");
         string statistics = op == OpCode.Attention ? $"(float*){lse}" : $"(float*){lse}, (float*)a[5]";
         run.Line($"CpuAttention.{method}(pool, args, {statistics}, {string.Join(", ", names.Select((_, i) => "ref epilogue" + CpuText.N(i)))});");
         Entry(w, program, dims, run.ToString());

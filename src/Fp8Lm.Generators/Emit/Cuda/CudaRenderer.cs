@@ -171,7 +171,11 @@ internal static class CudaRenderer
             w.Line(CudaText.Declaration(param) + ";");
         }
 
-        w.Line("float alpha = 1.0f;");
+        if (program.Alphas.Count > 0)
+        {
+            w.Line("float alpha = 1.0f;");
+        }
+
         for (int i = 0; i < casts.Count; i++)
         {
             w.Line($"float scale{i.ToString(CultureInfo.InvariantCulture)} = 1.0f;");
@@ -212,7 +216,12 @@ internal static class CudaRenderer
             w.Line($"float {array}[2];");
         }
 
-        w.Line("#pragma unroll").Open("for (int e = 0; e < 2; ++e)").Line("const long long c = col + e;").Line("const float acc = (e == 0 ? acc0 : acc1) * alpha;");
+        w.Line("#pragma unroll").Open("for (int e = 0; e < 2; ++e)").Line($"const float acc = {(program.Alphas.Count > 0 ? "(e == 0 ? acc0 : acc1) * alpha" : "e == 0 ? acc0 : acc1")};");
+        if (columns.Any(c => c is SpecialStatement || (c is LoadStatement l && !Paired(l))))
+        {
+            w.Line("const long long c = col + e;");
+        }
+
         foreach (Statement statement in columns)
         {
             w.Line(statement is LoadStatement load && Paired(load) ? $"const float {load.Result} = e == 0 ? {load.Result}_pair.x : {load.Result}_pair.y;" : CudaText.Statement(statement, program));
