@@ -37,7 +37,12 @@ internal sealed class PlanCommand(ModelDefinition definition, AppOptions options
         {
             console.WriteLine(FormattableString.Invariant(
                 $"{definition.Name}, micro-batch {microBatch} x {sequence} tokens{(checkpointing ? ", activation checkpointing" : "")}"));
-            console.Write(Table(plans));
+            foreach (IGrouping<ModelSizeInfo, MemoryPlan> group in plans.GroupBy(p => p.Size, p => p.Plan))
+            {
+                console.WriteLine();
+                console.WriteLine($"{group.Key.Name}, {Units.Count(group.First().ParameterCount)} parameters");
+                console.Write(Table(group));
+            }
         }
 
         return Fp8App.Success;
@@ -45,26 +50,25 @@ internal sealed class PlanCommand(ModelDefinition definition, AppOptions options
 
     private static string? Given(ParseResult parsed, Option<string> option) => parsed.GetResult(option) is { Implicit: false } ? parsed.GetValue(option) : null;
 
-    private static Table Table(List<(ModelSizeInfo Size, MemoryPlan Plan)> plans)
+    /// <summary>A table without borders, so that the longest recipe names fit eighty columns.</summary>
+    private static Table Table(IEnumerable<MemoryPlan> plans)
     {
-        var table = new Table().AddColumns("size", "parameters", "recipe");
+        Table table = new Table().Border(TableBorder.None).AddColumn(Column("recipe"));
         foreach (BufferCategory category in categories)
         {
-            table.AddColumn(new TableColumn(Name(category)).RightAligned());
+            table.AddColumn(Column(Name(category)).RightAligned());
         }
 
-        table.AddColumn(new TableColumn("total").RightAligned());
-        foreach ((ModelSizeInfo size, MemoryPlan plan) in plans)
+        table.AddColumn(Column("total").RightAligned().PadRight(0));
+        foreach (MemoryPlan plan in plans)
         {
-            table.AddRow(
-            [
-                size.Name, FormattableString.Invariant($"{plan.ParameterCount / 1e6:F1} M"), plan.Program.Recipe,
-                .. categories.Select(c => Units.Bytes(plan.Bytes(c))), Units.Bytes(plan.TotalBytes),
-            ]);
+            table.AddRow([plan.Program.Recipe, .. categories.Select(c => Units.Bytes(plan.Bytes(c))), Units.Bytes(plan.TotalBytes)]);
         }
 
         return table;
     }
+
+    private static TableColumn Column(string name) => new TableColumn(name).NoWrap().PadLeft(0).PadRight(1);
 
     private static string Json(List<(ModelSizeInfo Size, MemoryPlan Plan)> plans)
     {

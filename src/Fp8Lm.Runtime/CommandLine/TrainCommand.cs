@@ -95,15 +95,16 @@ internal sealed class TrainCommand(ModelDefinition definition, AppDefaults defau
     private void Introduce(Session session, ModelSizeInfo size, ByteCorpus corpus, RunFolder folder)
     {
         MemoryPlan plan = session.Plan;
-        Say($"{definition.Name} {size.Name}: {plan.ParameterCount / 1e6:F2} M parameters, recipe {plan.Program.Recipe}, {session.Device}, {Units.Bytes(plan.TotalBytes)} planned.");
-        Say($"Data: {corpus.Count / 1e6:F1} M tokens in {corpus.Documents} documents. Run: {folder.Path}");
+        Say($"{definition.Name} {size.Name}: {Units.Count(plan.ParameterCount)} parameters, recipe {plan.Program.Recipe}, {session.Device}, {Units.Bytes(plan.TotalBytes)} planned.");
+        Say($"Data: {Units.Count(corpus.Count)} tokens, {corpus.Documents} document{(corpus.Documents == 1 ? "" : "s")}. Run: {folder.Path}");
     }
 
     private void Conclude(TrainingResult result, LossHistory history, RunFolder folder)
     {
         string held = result.ValidationLoss is { } loss ? FormattableString.Invariant($", held-out loss {loss:F4}") : "";
         Say($"Step {result.Steps}: training loss {result.TrainLoss:F4}{held}, {result.TokensPerSecond:F0} tokens/s, {result.Seconds:F1} s.");
-        Say($"Loss {LossChart.Sparkline(history.Training)}  {Path.GetRelativePath(Directory.GetCurrentDirectory(), history.ChartPath)}");
+        Say($"{LossChart.Sparkline(history.Training)}");
+        Say($"Loss curve {Path.GetRelativePath(Directory.GetCurrentDirectory(), history.ChartPath)}");
         Say($"Checkpoint {Path.GetRelativePath(Directory.GetCurrentDirectory(), folder.CheckpointPath(result.Steps))}");
     }
 

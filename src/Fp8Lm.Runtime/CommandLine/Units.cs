@@ -13,6 +13,13 @@ internal static class Units
         _ => FormattableString.Invariant($"{bytes / 1073741824.0:F2} GiB"),
     };
 
+    public static string Count(long count) => count switch
+    {
+        < 1_000_000 => FormattableString.Invariant($"{count / 1e3:F1} K"),
+        < 1_000_000_000 => FormattableString.Invariant($"{count / 1e6:F1} M"),
+        _ => FormattableString.Invariant($"{count / 1e9:F2} G"),
+    };
+
     public static string Duration(double seconds) => seconds switch
     {
         < 90 => FormattableString.Invariant($"{seconds:F0} s"),
