@@ -136,6 +136,27 @@ public sealed class MemoryPlanTests
         Assert.Contains("takes 1 arguments and got 2", Assert.Throws<ArgumentException>(() => session.Launch(0, 1, 2)).Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void With_checks_a_kernel_that_writes_past_an_arena_is_named()
+    {
+        Environment.SetEnvironmentVariable("FP8LM_CHECK", "1");
+        try
+        {
+            var program = new PlannedProgram();
+            using var pool = new CpuPool(1);
+            using var session = new CpuSession(Plan(program, checkpointing: false), pool);
+            session.Launch(1, session.MasterArena + (nint)session.Plan.Bytes(ArenaKind.Master) - 4);
+
+            var failure = Assert.Throws<InvalidOperationException>(() => session.Launch(1, session.MasterArena + (nint)session.Plan.Bytes(ArenaKind.Master)));
+
+            Assert.StartsWith("Kernel planned_store wrote past the end of arena Master", failure.Message, StringComparison.Ordinal);
+        }
+        finally
+        {
+            Environment.SetEnvironmentVariable("FP8LM_CHECK", null);
+        }
+    }
+
     private static MemoryPlan Plan(PlannedProgram program, bool checkpointing) =>
         MemoryPlan.Create(PlannedProgram.Definition, program, PlannedProgram.Dims, checkpointing);
 
@@ -155,7 +176,10 @@ public sealed class MemoryPlanTests
         public override string Recipe => "Fp32";
 
         public override IReadOnlyList<KernelInfo> Kernels { get; } =
-            [new("planned_bad", KernelKind.Row, "", (_, _, _) => throw new DivideByZeroException(), ["a"], new RowGeometry(d => 1, d => 1))];
+        [
+            new("planned_bad", KernelKind.Row, "", (_, _, _) => throw new DivideByZeroException(), ["a"], new RowGeometry(d => 1, d => 1)),
+            new("planned_store", KernelKind.Row, "", (_, args, _) => *(float*)args[0] = 1, ["a"], new RowGeometry(d => 1, d => 1)),
+        ];
 
         public override IReadOnlyList<BufferInfo> Buffers { get; } =
         [
