@@ -14,16 +14,16 @@ pack() {
   [[ $# -gt 0 ]] && projects=("$@")
   dotnet_root=$(dirname "$(readlink -f "$(command -v dotnet)")")
   version=$(ls "$dotnet_root/shared/Microsoft.NETCore.App" | sort -V | tail -1)
-  tar c -C "$dotnet_root" dotnet host "shared/Microsoft.NETCore.App/$version" | xz -T0 -6 >"$dir/runtime.tar.xz"
+  [[ -s $dir/runtime.tar.xz ]] || tar c -C "$dotnet_root" dotnet host "shared/Microsoft.NETCore.App/$version" | xz -T0 -6 >"$dir/runtime.tar.xz"
   for project in "${projects[@]}"; do
     dotnet publish "$root/tests/$project" -c Release -v q --nologo -o "$dir/$project"
   done
 }
 
 run() {
-  local dir=$1 runtime status=0 project
+  local dir=$1 status=0 project
   shift
-  runtime=$(mktemp -d)
+  runtime=$(mktemp -d)    # global: the trap runs after this function has returned
   trap 'rm -rf "$runtime"' EXIT
   tar xJ -C "$runtime" -f "$dir/runtime.tar.xz"
   export DOTNET_ROOT=$runtime DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1

@@ -52,8 +52,23 @@ public sealed class GemmKernelTests
         Check(a, b, aKMajor, bKMajor, promote, 328, 272, 1040, integers: false, tolerance: !fp8 ? 2e-6 : promote ? 2e-4 : 2e-3);
     }
 
+    /// <summary>The wider tile that the host may choose for large products.</summary>
+    [Theory]
+    [InlineData(ElementFormat.E4M3, true, true)]
+    [InlineData(ElementFormat.BF16, true, true)]
+    [InlineData(ElementFormat.BF16, false, false)]
+    public void WideTilesAreExact(ElementFormat format, bool aKMajor, bool bKMajor)
+    {
+        Gpu.Require();
+        foreach ((int m, int n, int k) in Shapes)
+        {
+            Check(format, format, aKMajor, bKMajor, promote: false, m, n, k, integers: true, tolerance: 0, tile: "#define FP8LM_TILE_N 256\n");
+        }
+    }
+
     private static void Check(
-        ElementFormat a, ElementFormat b, bool aKMajor, bool bKMajor, bool promote, int m, int n, int k, bool integers, double tolerance)
+        ElementFormat a, ElementFormat b, bool aKMajor, bool bKMajor, bool promote, int m, int n, int k, bool integers, double tolerance,
+        string tile = "")
     {
         // Pitches of more than the extent, and multiples of 16 bytes as the copy engine wants them.
         int aPitch = ((aKMajor ? k : m) + 15) / 16 * 16 + 16;
@@ -66,7 +81,7 @@ public sealed class GemmKernelTests
 
         GemmGeometry geometry = new(_ => m, _ => n, _ => k, new GemmOperandInfo(a, aKMajor, _ => aPitch), new GemmOperandInfo(b, bKMajor, _ => bPitch));
         KernelInfo kernel = new(
-            "test", KernelKind.Gemm, KernelTexts.Gemm(a, b, aKMajor, bKMajor, promote, m, n, k, aPitch, bPitch), null!,
+            "test", KernelKind.Gemm, tile + KernelTexts.Gemm(a, b, aKMajor, bKMajor, promote, m, n, k, aPitch, bPitch), null!,
             ["a", "b", "y", "q", "q_t", "amax", "sums"], geometry);
         int slabs = (m + 15) / 16;
         using KernelHarness harness = new(

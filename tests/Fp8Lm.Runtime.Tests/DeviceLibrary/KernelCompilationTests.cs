@@ -36,6 +36,12 @@ public sealed class KernelCompilationTests
     }
 
     [Theory]
+    [InlineData(ElementFormat.E4M3, true)]
+    [InlineData(ElementFormat.BF16, false)]
+    public void WideTilesDoNotSpill(ElementFormat format, bool kMajor)
+        => Compile("#define FP8LM_TILE_N 256\n" + KernelTexts.Gemm(format, format, kMajor, kMajor, promote: false, 4096, 4096, 4096, 4096, 4096));
+
+    [Theory]
     [InlineData(ElementFormat.BF16, 64, 0)]
     [InlineData(ElementFormat.BF16, 128, 0)]
     [InlineData(ElementFormat.BF16, 128, 200)]

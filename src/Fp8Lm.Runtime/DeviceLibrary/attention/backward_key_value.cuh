@@ -98,9 +98,16 @@ template <class S> struct BackwardKeyValue
             for (int n = 0; n < kQueries / 8; ++n)
                 #pragma unroll
                 for (int i = 0; i < 4; ++i)
-                    p[n][i] = S::visible(query + fragment_col(n, i), first_key + group * kWarpRows + fragment_row(i))
-                        ? exp2f(p[n][i] * (scale * kLog2E) - rows[fragment_col(n, i)])
-                        : 0.0f;
+                    p[n][i] = exp2_(p[n][i] * (scale * kLog2E) - rows[fragment_col(n, i)]);
+            if (!S::all_visible(query, kQueries, first_key + group * kWarpRows, kWarpRows))
+            {
+                #pragma unroll
+                for (int n = 0; n < kQueries / 8; ++n)
+                    #pragma unroll
+                    for (int i = 0; i < 4; ++i)
+                        if (!S::visible(query + fragment_col(n, i), first_key + group * kWarpRows + fragment_row(i)))
+                            p[n][i] = 0.0f;
+            }
             Product<T>::template fragment_by_rows<QueryTile::kPitch>(acc_v, p, gradient_tile + part, scratch);
 
             float ds[kQueries / 8][4];

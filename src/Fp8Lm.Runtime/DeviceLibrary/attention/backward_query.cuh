@@ -83,11 +83,16 @@ template <class S> struct BackwardQuery
             for (int n = 0; n < kKeys / 8; ++n)
                 #pragma unroll
                 for (int i = 0; i < 4; ++i)
-                {
-                    const bool visible = S::visible(first_query + warp * kWarpRows + fragment_row(i), key + fragment_col(n, i));
-                    const float probability = visible ? exp2f(p[n][i] * (scale * kLog2E) - row_lse[i / 2]) : 0.0f;
-                    ds[n][i] = probability * (ds[n][i] - row_delta[i / 2]);
-                }
+                    ds[n][i] = exp2_(p[n][i] * (scale * kLog2E) - row_lse[i / 2]) * (ds[n][i] - row_delta[i / 2]);
+            if (!S::all_visible(first_query + warp * kWarpRows, kWarpRows, key, kKeys))
+            {
+                #pragma unroll
+                for (int n = 0; n < kKeys / 8; ++n)
+                    #pragma unroll
+                    for (int i = 0; i < 4; ++i)
+                        if (!S::visible(first_query + warp * kWarpRows + fragment_row(i), key + fragment_col(n, i)))
+                            ds[n][i] = 0.0f;
+            }
             Product<T>::template fragment_by_rows<KeyTile::kPitch>(acc, ds, key_tile, scratch);
             __syncthreads();
             if (kStages == 1 && key + kKeys < key_end)

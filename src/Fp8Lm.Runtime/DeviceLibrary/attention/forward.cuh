@@ -3,27 +3,28 @@
 
 namespace fp8lm::attention {
 
-// Softmax of rows that arrive in pieces. Logits are in units of log2, so that exponentials are powers of two.
+// Softmax of rows that arrive in pieces. The maximum is in units of log2, so that exponentials are powers of two.
 struct OnlineSoftmax
 {
     float maximum[2] = {-__int_as_float(0x7F800000), -__int_as_float(0x7F800000)};
     float sum[2] = {};    // of this lane's columns; the quad is added up once at the end
 
-    // Turns logits into probabilities relative to the new maximum; factor is what earlier results are to be multiplied with.
-    template <int kTiles> __device__ __forceinline__ void update(float (&s)[kTiles][4], float (&factor)[2])
+    // Turns products into probabilities relative to the new maximum; factor is what earlier results are to be multiplied with.
+    template <int kTiles> __device__ __forceinline__ void update(float (&s)[kTiles][4], float scale, float (&factor)[2])
     {
         #pragma unroll
         for (int half = 0; half < 2; ++half)
         {
-            float largest = maximum[half];
+            float largest = -__int_as_float(0x7F800000);
             #pragma unroll
             for (int n = 0; n < kTiles; ++n)
                 largest = fmaxf(largest, fmaxf(s[n][2 * half], s[n][2 * half + 1]));
             largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 1));
             largest = fmaxf(largest, __shfl_xor_sync(kAllLanes, largest, 2));
+            largest = fmaxf(maximum[half], largest * scale);
             // A row may see none of this tile's keys; any finite reference keeps its exponentials at zero.
             const float reference = largest == -__int_as_float(0x7F800000) ? 0.0f : largest;
-            factor[half] = exp2f(maximum[half] - reference);
+            factor[half] = exp2_(maximum[half] - reference);
             maximum[half] = largest;
             sum[half] *= factor[half];
             #pragma unroll
@@ -31,7 +32,7 @@ struct OnlineSoftmax
                 #pragma unroll
                 for (int i = 2 * half; i < 2 * half + 2; ++i)
                 {
-                    s[n][i] = exp2f(s[n][i] - reference);
+                    s[n][i] = exp2_(s[n][i] * scale - reference);
                     sum[half] += s[n][i];
                 }
         }
@@ -112,15 +113,17 @@ template <class S> struct Forward
             clear(s);
             Product<T>::template rows_by_rows<kHeadSize, KeyTile::kPitch>(
                 s, queries.row(warp * kWarpRows), key_stages + stage * KeyTile::kRows * KeyTile::kPitch);
-            #pragma unroll
-            for (int n = 0; n < kKeys / 8; ++n)
+            if (!S::all_visible(first_query + warp * kWarpRows, kWarpRows, key, kKeys))
+            {
                 #pragma unroll
-                for (int i = 0; i < 4; ++i)
-                    s[n][i] = S::visible(first_query + warp * kWarpRows + fragment_row(i), key + fragment_col(n, i))
-                        ? s[n][i] * (scale * kLog2E)
-                        : -__int_as_float(0x7F800000);
+                for (int n = 0; n < kKeys / 8; ++n)
+                    #pragma unroll
+                    for (int i = 0; i < 4; ++i)
+                        if (!S::visible(first_query + warp * kWarpRows + fragment_row(i), key + fragment_col(n, i)))
+                            s[n][i] = -__int_as_float(0x7F800000);
+            }
             float factor[2];
-            softmax.update(s, factor);
+            softmax.update(s, scale * kLog2E, factor);
             #pragma unroll
             for (int n = 0; n < kHeadSize / 8; ++n)
                 #pragma unroll

@@ -27,10 +27,25 @@ template <class T, int kSizeOfHead, int kHeads, int kKvHeads, int kSequences, in
         return key <= query && query < kSequence && (kWindow == 0 || query - key < kWindow);
     }
 
+    // Whether every key of a tile is visible to every query of another, so that nothing needs a mask.
+    static __device__ bool all_visible(int first_query, int queries, int first_key, int keys)
+    {
+        return first_key + keys - 1 <= first_query && first_query + queries <= kSequence
+            && (kWindow == 0 || first_query + queries - 1 - first_key < kWindow);
+    }
+
     // First key that a query sees, and one past the last query that sees a key.
     static __device__ int first_key(int query) { return kWindow == 0 || query < kWindow ? 0 : query - kWindow + 1; }
     static __device__ int query_end(int key) { return kWindow == 0 || key + kWindow > kSequence ? kSequence : key + kWindow; }
 };
+
+// 2^x by the special function unit (2 ulp); the probabilities are rounded to bf16 or summed in FP32 anyway. Minus infinity gives 0.
+__device__ inline float exp2_(float x)
+{
+    float result;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+    return result;
+}
 
 // Column sums are kept per 16 token rows; blocks of every sequence must start at such a row.
 template <class S, class E> __device__ constexpr void check_epilogue()

@@ -69,8 +69,8 @@ template <int kColumns = kChunk> struct SumStageOf
         *reinterpret_cast<float2*>(&values[row][column]) = make_float2(v0, v1);
     }
 
-    // partial: [ceil(rows/16), cols]. Between barriers.
-    __device__ void flush(float* partial, i64 cols, int slab, int first) const
+    // partial: [ceil(rows/16), pitch], of which cols columns are this kernel's. Between barriers.
+    __device__ void flush(float* partial, i64 pitch, i64 cols, int slab, int first) const
     {
         for (int column = threadIdx.x; column < kColumns && first + column < cols; column += kThreads)
         {
@@ -78,9 +78,11 @@ template <int kColumns = kChunk> struct SumStageOf
             #pragma unroll
             for (int row = 0; row < kRows; ++row)
                 sum += values[row][column];
-            partial[slab * cols + first + column] = sum;
+            partial[slab * pitch + first + column] = sum;
         }
     }
+
+    __device__ void flush(float* partial, i64 cols, int slab, int first) const { flush(partial, cols, cols, slab, first); }
 };
 
 using SumStage = SumStageOf<>;
