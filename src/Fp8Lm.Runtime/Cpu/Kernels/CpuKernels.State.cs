@@ -1,0 +1,69 @@
+using System;
+using Fp8Lm.Execution;
+
+namespace Fp8Lm.Cpu;
+
+public static unsafe partial class CpuKernels
+{
+    /// <summary>
+    /// Adds row losses (label weights already in them) and label weights to the sums of the step, in F64 and in their order. Arguments:
+    /// rowLoss F32 [count]; rowWeight F32 [count]; count; <see cref="StepState"/>.
+    /// </summary>
+    public static void LossSum(DimBinding dims, nint* args, CpuPool pool)
+    {
+        float* losses = (float*)args[0], weights = (float*)args[1];
+        var state = (StepState*)args[3];
+        double loss = 0, weight = 0;
+        for (long i = 0; i < args[2]; i++)
+        {
+            loss += losses[i];
+            weight += weights[i];
+        }
+
+        state->LossSum += loss;
+        state->WeightSum += weight;
+    }
+
+    /// <summary>
+    /// Rolls the amax histories, clears amax and derives the next scales, in skipped steps as well. Arguments: scale F32 [slots]; scaleInverse F32
+    /// [slots]; amax U32 [slots]; history F32 [length, slots], newest first; maximum F32 [slots]; slots; length; powerOfTwo; margin; <see cref="StepState"/>.
+    /// A slot whose amax is not finite, or whose history is all zero, keeps its scale; what is not finite enters the history as zero.
+    /// </summary>
+    public static void ScaleUpdate(DimBinding dims, nint* args, CpuPool pool)
+    {
+        float* scale = (float*)args[0], inverse = (float*)args[1], history = (float*)args[3], maximum = (float*)args[4];
+        uint* amax = (uint*)args[2];
+        long slots = args[5], length = args[6];
+        for (long slot = 0; slot < slots; slot++)
+        {
+            float newest = BitConverter.UInt32BitsToSingle(amax[slot]);
+            bool finite = float.IsFinite(newest);
+            amax[slot] = 0;
+
+            float entering = finite ? newest : 0f, largest = entering;
+            for (long age = 0; age < length; age++)
+            {
+                float* place = history + (age * slots) + slot;
+                largest = Math.Max(largest, entering);
+                (entering, *place) = (*place, entering);
+            }
+
+            if (finite && largest > 0f)
+            {
+                scale[slot] = NextScale(maximum[slot], largest, args[7] != 0, (int)args[8]);
+                inverse[slot] = 1f / scale[slot];
+            }
+        }
+    }
+
+    /// <summary>
+    /// maximum / amax / 2^margin, or the power of two below. Division, scaling by powers of two and masking are exact or correctly rounded,
+    /// so the device computes the same bits. Masking the quotient is the floor of its logarithm: an amax one rounding step above
+    /// maximum / 2^k already takes the quotient past the middle between 2^k and the number below it.
+    /// </summary>
+    internal static float NextScale(float maximum, float amax, bool powerOfTwo, int margin)
+    {
+        float ratio = Math.Min(MathF.ScaleB(maximum / amax, -margin), float.MaxValue);
+        return powerOfTwo ? BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits(ratio) & 0xFF800000) : ratio;
+    }
+}

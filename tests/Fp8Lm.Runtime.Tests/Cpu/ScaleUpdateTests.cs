@@ -1,0 +1,112 @@
+using System;
+using Fp8Lm.Cpu;
+using Fp8Lm.Execution;
+using Xunit;
+
+namespace Fp8Lm.Runtime.Tests.Cpu;
+
+public unsafe class ScaleUpdateTests
+{
+    [Theory]
+    [InlineData(448f, 1f, 256f)]
+    [InlineData(448f, 448f, 1f)]
+    [InlineData(448f, 449f, 0.5f)]
+    [InlineData(448f, 0.003f, 131072f)]
+    [InlineData(57344f, 1f, 32768f)]
+    [InlineData(57344f, 57345f, 0.5f)]
+    [InlineData(448f, 1e-45f, 1.7014118e38f)]
+    public void Powers_of_two_are_those_of_the_reference(float maximum, float amax, float expected) =>
+        Assert.Equal(expected, CpuKernels.NextScale(maximum, amax, powerOfTwo: true, margin: 0));
+
+    [Fact]
+    public void Powers_of_two_bring_the_largest_element_into_the_upper_binade()
+    {
+        var random = new Random(2);
+        for (int i = 0; i < 200_000; i++)
+        {
+            float maximum = i % 2 == 0 ? 448f : 57344f;
+            float amax = (float)Math.Pow(2, (random.NextDouble() * 60) - 30);
+            if (i % 5 == 0)
+            {
+                // Right at the edge: maximum / 2^k and its neighbours.
+                amax = maximum / MathF.ScaleB(1f, random.Next(-20, 20));
+                amax = i % 3 == 0 ? float.BitIncrement(amax) : i % 3 == 1 ? float.BitDecrement(amax) : amax;
+            }
+
+            float scale = CpuKernels.NextScale(maximum, amax, powerOfTwo: true, margin: 0);
+            double largest = (double)amax * scale;
+            Assert.True(largest <= maximum && largest > maximum / 2, $"{amax:R} x {scale:R}");
+            Assert.Equal(maximum / amax, CpuKernels.NextScale(maximum, amax, powerOfTwo: false, margin: 0));
+            Assert.Equal(scale / 8, CpuKernels.NextScale(maximum, amax, powerOfTwo: true, margin: 3));
+        }
+    }
+
+    [Fact]
+    public void The_largest_of_the_history_counts_and_old_entries_fall_out()
+    {
+        var slots = new Slots(3);
+        Assert.Equal(448f / 2f, slots.Update(2f));
+        Assert.Equal(448f / 8f, slots.Update(8f));
+        Assert.Equal(448f / 8f, slots.Update(1f));
+        Assert.Equal([1f, 8f, 2f], slots.History);
+        Assert.Equal(448f / 8f, slots.Update(0f));
+        Assert.Equal(448f / 1f, slots.Update(0.5f));
+        Assert.Equal([0.5f, 0f, 1f], slots.History);
+        Assert.Equal(1f / slots.Scale, slots.Inverse);
+        Assert.Equal(0u, slots.Amax);
+    }
+
+    [Theory]
+    [InlineData(float.NaN)]
+    [InlineData(float.PositiveInfinity)]
+    public void What_is_not_finite_keeps_the_scale_and_enters_as_zero(float amax)
+    {
+        var slots = new Slots(2);
+        slots.Update(4f);
+        Assert.Equal(448f / 4f, slots.Update(amax));
+        Assert.Equal([0f, 4f], slots.History);
+        Assert.Equal(448f / 1f, slots.Update(1f));
+    }
+
+    [Fact]
+    public void A_slot_that_never_saw_a_value_keeps_its_scale()
+    {
+        var slots = new Slots(2);
+        Assert.Equal(1f, slots.Update(0f));
+        Assert.Equal(1f, slots.Inverse);
+    }
+
+    /// <summary>Two slots, of which the second one is under test; the first must not be disturbed by it.</summary>
+    private sealed class Slots(int length)
+    {
+        private readonly float[] scale = [7f, 1f];
+        private readonly float[] inverse = [7f, 1f];
+        private readonly uint[] amax = [0, 0];
+        private readonly float[] history = new float[2 * length];
+        private readonly float[] maximum = [448f, 448f];
+
+        public float Scale => scale[1];
+
+        public float Inverse => inverse[1];
+
+        public uint Amax => amax[1];
+
+        public float[] History => [.. System.Linq.Enumerable.Select(System.Linq.Enumerable.Range(0, length), age => history[(age * 2) + 1])];
+
+        public float Update(float value)
+        {
+            amax[1] = BitConverter.SingleToUInt32Bits(value) & 0x7FFFFFFF;
+            using var pool = new CpuPool(1);
+            StepState state = new() { SkipStep = 1 };
+            fixed (float* s = scale, i = inverse, h = history, m = maximum)
+            fixed (uint* a = amax)
+            {
+                nint* args = stackalloc nint[] { (nint)s, (nint)i, (nint)a, (nint)h, (nint)m, 2, length, 0, 0, (nint)(&state) };
+                CpuKernels.ScaleUpdate(null!, args, pool);
+            }
+
+            Assert.Equal(7f, scale[0]);
+            return scale[1];
+        }
+    }
+}
