@@ -43,7 +43,7 @@ internal static class LibraryKernels
     private static readonly LibraryKernel ScaleUpdate = new("scale_update", "ScaleUpdate", "optim/scale_update.cuh", "optim::ScaleUpdate", "CpuKernels.ScaleUpdate", "NoGeometry.Instance",
         [P("scale", ElementType.F32, true), P("scale_inverse", ElementType.F32, true), P("amax", ElementType.U32, true), P("history", ElementType.F32, true), P("maximum", ElementType.F32), P("slots", ElementType.Int64), P("length", ElementType.Int64), P("power_of_two", ElementType.Int64), P("margin", ElementType.Int64), P("state", ElementType.State, true)]);
 
-    private static readonly LibraryKernel ClearAmax = new("clear_amax", "Row", "row/row.cuh", "", "Scaling.ClearAmax", "new RowGeometry(static _ => 16, static _ => 1)",
+    private static readonly LibraryKernel ClearAmax = new("clear_amax", "Row", "row/row.cuh", "", "global::Fp8Lm.Cpu.Scaling.ClearAmax", "new RowGeometry(static _ => 16, static _ => 1)",
         [P("amax", ElementType.U32, true), P("slots", ElementType.Int64)]);
 
     public static IReadOnlyList<LibraryKernel> Of(RecipeSpec recipe) => recipe.Scaling switch

@@ -33,7 +33,7 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
             string number = CpuText.N(i++);
             if (cast.CurrentScale)
             {
-                w.Line($"float scale{number} = Scaling.Current(*{cast.Amax.Name}, {(cast.Format == Format.E4M3 ? "448f" : "57344f")});");
+                w.Line($"float scale{number} = global::Fp8Lm.Cpu.Scaling.Current(*{cast.Amax.Name}, {(cast.Format == Format.E4M3 ? "448f" : "57344f")});");
             }
             else
             {
