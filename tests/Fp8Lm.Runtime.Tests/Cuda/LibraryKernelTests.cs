@@ -1,6 +1,7 @@
 using System;
 using System.Linq;
 using System.Runtime.CompilerServices;
+using Fp8Lm.Cpu;
 using Fp8Lm.Execution;
 using Xunit;
 
@@ -194,6 +195,61 @@ public sealed class LibraryKernelTests
         TestNumbers.AssertClose(nextM, harness.Download<float>(2), 1e-6, "first moment");
         TestNumbers.AssertClose(nextV, harness.Download<float>(3), 1e-6, "second moment");
         TestNumbers.AssertClose(nextW, harness.Download<float>(0), 1e-6, "weights");
+    }
+
+    /// <summary>Scales decide every FP8 byte, so they are compared bit by bit with the CPU's, over several steps.</summary>
+    [Theory]
+    [InlineData(1, false, 0)]
+    [InlineData(4, false, 1)]
+    [InlineData(16, true, 0)]
+    public unsafe void ScalesAreTheCpus(int length, bool powerOfTwo, int margin)
+    {
+        const int Slots = 300;
+        float[] scale = [.. Enumerable.Repeat(1f, Slots)];
+        float[] inverse = [.. scale];
+        uint[] amax = new uint[Slots];
+        float[] history = new float[length * Slots];
+        float[] maximum = [.. Enumerable.Range(0, Slots).Select(i => i % 2 == 0 ? 448f : 57344f)];
+        using KernelHarness harness = Library(
+            KernelKind.ScaleUpdate, KernelTexts.ScaleUpdate,
+            ["scale", "scale_inverse", "amax", "history", "maximum", "slots", "length", "power_of_two", "margin", "state"],
+            F32(Slots), F32(Slots), new TestBuffer(ElementFormat.I32, Slots), F32(history.Length), F32(Slots), State());
+        harness.Upload(0, scale);
+        harness.Upload(1, inverse);
+        harness.Upload(3, history);
+        harness.Upload(4, maximum);
+        Random random = new(1);
+        for (int step = 0; step < 20; step++)
+        {
+            for (int slot = 0; slot < Slots; slot++)
+            {
+                float value = (float)Math.Exp((random.NextDouble() * 180) - 100);
+                amax[slot] = BitConverter.SingleToUInt32Bits(random.Next(8) switch
+                {
+                    0 => 0f,
+                    1 => float.NaN,
+                    2 => float.PositiveInfinity,
+                    _ => value,
+                });
+            }
+
+            harness.Upload(2, amax);
+            harness.Launch(harness[0], harness[1], harness[2], harness[3], harness[4], Slots, length, powerOfTwo ? 1 : 0, margin, harness[5]);
+            fixed (float* s = scale, i = inverse, h = history, m = maximum)
+            fixed (uint* a = amax)
+            {
+                nint[] args = [(nint)s, (nint)i, (nint)a, (nint)h, (nint)m, Slots, length, powerOfTwo ? 1 : 0, margin, 0];
+                fixed (nint* pointer = args)
+                {
+                    CpuKernels.ScaleUpdate(new DimBinding(1, 1), pointer, null!);
+                }
+            }
+
+            Assert.Equal(scale, harness.Download<float>(0));
+            Assert.Equal(inverse, harness.Download<float>(1));
+            Assert.Equal(amax, harness.Download<uint>(2));
+            Assert.Equal(history, harness.Download<float>(3));
+        }
     }
 
     private static KernelHarness Norm(int count)

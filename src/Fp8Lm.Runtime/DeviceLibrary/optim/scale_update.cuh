@@ -4,7 +4,8 @@
 namespace fp8lm::optim {
 
 // Rolls amax histories and derives the next scales; a thread per slot. history: [history_length, slots] f32, row 0 the newest.
-// The scale is maximum / largest amax of the history / 2^margin; it stays as it was when that amax is zero or this step's is not finite.
+// The scale is maximum / largest amax of the history / 2^margin; it stays as it was when that amax is zero or this step's is not finite,
+// and what is not finite enters the history as zero. Bit-identical to CpuKernels.ScaleUpdate.
 struct ScaleUpdate : Launch<256>
 {
     static __device__ void run(
@@ -14,10 +15,9 @@ struct ScaleUpdate : Launch<256>
         for (i64 slot = (i64)blockIdx.x * kThreads + threadIdx.x; slot < slots; slot += (i64)gridDim.x * kThreads)
         {
             const u32 bits = amax[slot];
+            const bool finite = bits < 0x7F800000u;
             amax[slot] = 0;
-            if (bits >= 0x7F800000u)
-                continue;
-            float largest = __uint_as_float(bits), newer = largest;
+            float newer = finite ? __uint_as_float(bits) : 0.0f, largest = newer;
             for (i64 age = 0; age < history_length; ++age)
             {
                 const float older = history[age * slots + slot];
@@ -25,7 +25,7 @@ struct ScaleUpdate : Launch<256>
                 largest = newer > largest ? newer : largest;
                 newer = older;
             }
-            if (largest > 0.0f)
+            if (finite && largest > 0.0f)
             {
                 const float next = next_scale(maximum[slot], largest, power_of_two != 0, (int)margin);
                 scale[slot] = next;
