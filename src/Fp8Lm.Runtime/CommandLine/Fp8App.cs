@@ -61,7 +61,7 @@ public static class Fp8App
     /// <summary>Exit code of failures whose message is all that a user needs; null for bugs, which keep their stack trace.</summary>
     private static int? ExitCode(Exception failure) => failure switch
     {
-        UsageException => WrongUsage,
+        UsageException or DimensionException => WrongUsage,
         DataException or CheckpointException or TrainingException or CudaException => Failure,
         IOException or UnauthorizedAccessException or InsufficientMemoryException => Failure,
         _ => null,

@@ -160,6 +160,11 @@ public sealed class MemoryPlan
                 + $"the binding has {dims.Count - DimBinding.FirstModelDim}.", nameof(dims));
         }
 
+        if (program.Problem(dims) is { } problem)
+        {
+            throw new DimensionException(problem);
+        }
+
         return new MemoryPlan(definition, program, dims, checkpointing, training);
     }
 

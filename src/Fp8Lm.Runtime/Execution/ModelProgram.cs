@@ -32,6 +32,9 @@ public abstract class ModelProgram
     /// <summary>Rows of one chunk of logits.</summary>
     public abstract long ChunkRows(DimBinding dims);
 
+    /// <summary>Why these dimensions cannot run, in words that say what to change; null when they can.</summary>
+    public virtual string? Problem(DimBinding dims) => null;
+
     /// <summary>Writes the copies of the weights in the formats kernels read; after initialisation, loading, and every optimizer step.</summary>
     public abstract void CastWeights(Session session);
 

@@ -38,6 +38,7 @@ internal sealed class ProgramEmitter
         w.Line($"/// <summary>Recipe {compiled.Recipe.Name}: {Formats()}.</summary>");
         w.Open($"private sealed unsafe partial class {ModelEmitter.ProgramName(compiled.Recipe)} : ModelProgram");
         Facts();
+        Problem();
         Numbers("B", [.. compiled.Buffers.Buffers.Select(b => LoweringContext.Clean(b.Name)), "row_loss", "row_weight"]);
         Numbers("P", [.. Spec.Parameters.Select(p => LoweringContext.Clean(p.Path))]);
         Numbers("S", [.. Graph.Scales.Select(s => LoweringContext.Clean(s.Name))]);
@@ -67,6 +68,29 @@ internal sealed class ProgramEmitter
         w.Line($"public override int LogitsBuffer => {Context.BufferName(compiled.Buffers.Places[FusionPlan.Peel(Graph.Logits)].Buffer)};").Line();
         w.Line("public override long ChunkRows(DimBinding dims) => ChunkRowsOf(dims);").Line();
         w.Line($"private static long ChunkRowsOf(DimBinding d) => HeadChunk.Rows(d.Tokens, {vocabulary.Print(LoweringContext.Symbol)});").Line();
+    }
+
+    /// <summary>What only the micro-batch and the sequence length can break.</summary>
+    private void Problem()
+    {
+        w.Open("public override string? Problem(DimBinding d)");
+        foreach (Node row in Graph.Nodes.Where(n => n.Op == OpCode.PositionRow))
+        {
+            ParameterSpec table = Spec.Parameters[row.Inputs[0].Node.Data.Index];
+            string extent = table.Shape[0].Print(LoweringContext.Symbol);
+            w.Open($"if (d[D.Sequence] > {extent})")
+                .Line($"return $\"The sequence length {{d[D.Sequence]}} is larger than the {{{extent}}} positions of '{table.Path}'. Use a sequence of at most {{{extent}}} tokens, or a size with more positions.\";").Close();
+        }
+
+        bool attention = Graph.Nodes.Any(n => n.Op == OpCode.Attention);
+        if (attention || Graph.Scales.Count > 0)
+        {
+            string what = attention ? "d[D.Sequence]" : "d.Tokens";
+            string name = attention ? "sequence length" : "number of tokens in a micro-batch";
+            w.Open($"if ({what} % 16 != 0)").Line($"return $\"The {name} {{{what}}} is not a multiple of 16, which the kernels of recipe {compiled.Recipe.Name} need. The next one is {{({what} + 15) / 16 * 16}}.\";").Close();
+        }
+
+        w.Line("return null;").Close().Line();
     }
 
     private void Numbers(string name, IReadOnlyList<string> entries)
