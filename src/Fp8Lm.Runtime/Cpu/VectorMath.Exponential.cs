@@ -15,23 +15,21 @@ public static partial class VectorMath
         x = Vector256.ConditionalSelect(Vector256.GreaterThan(x, high), high, x);
         x = Vector256.ConditionalSelect(Vector256.LessThan(x, low), low, x);
 
-        // x = n ln 2 + r. Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits.
-        Vector256<float> rounder = Vector256.Create(12582912f);
-        Vector256<float> shifted = Fma(x, Vector256.Create(1.44269504f), rounder);
-        Vector256<int> n = shifted.AsInt32() - rounder.AsInt32();
-        Vector256<float> whole = shifted - rounder;
-        Vector256<float> r = Fma(whole, Vector256.Create(-0.693145752f), x);
-        r = Fma(whole, Vector256.Create(-1.42860682e-6f), r);
-
-        Vector256<float> p = Fma(Vector256.Create(0.00139261765f), r, 0.00836317307f);
-        p = Fma(p, r, 0.0416665547f);
-        p = Fma(p, r, 0.16666577f);
-        p = Fma(p, r, 0.5f);
-        p = Fma(p, r * r, r) + Vector256<float>.One;
+        Vector256<float> p = ExpReduced(x, out Vector256<int> n);
 
         // 2^n leaves the exponent range at both ends, so it is applied in two halves.
         Vector256<int> half = n >> 1;
         return p * PowerOfTwo(half) * PowerOfTwo(n - half);
+    }
+
+    /// <summary>e^x for x that is at most a rounding error above zero, as in a softmax; results below the normal range become zero.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static Vector256<float> ExpNonPositive(Vector256<float> x)
+    {
+        // Where x is too small n wraps around and the product is nonsense, which the mask removes; NaN is not below anything and stays.
+        Vector256<float> tiny = Vector256.LessThan(x, Vector256.Create(-87.3f));
+        Vector256<float> p = ExpReduced(x, out Vector256<int> n);
+        return Vector256.AndNot(p * PowerOfTwo(n), tiny);
     }
 
     /// <inheritdoc cref="Exp(Vector256{float})"/>
@@ -134,6 +132,25 @@ public static partial class VectorMath
 
     /// <inheritdoc cref="Erf(Vector256{float})"/>
     public static float Erf(float x) => Erf(Vector256.CreateScalar(x)).ToScalar();
+
+    /// <summary>e^r for x = n ln 2 + r, |r| at most half of ln 2.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> ExpReduced(Vector256<float> x, out Vector256<int> n)
+    {
+        // Adding 1.5 * 2^23 rounds to the nearest integer and leaves it in the low bits.
+        Vector256<float> rounder = Vector256.Create(12582912f);
+        Vector256<float> shifted = Fma(x, Vector256.Create(1.44269504f), rounder);
+        n = shifted.AsInt32() - rounder.AsInt32();
+        Vector256<float> whole = shifted - rounder;
+        Vector256<float> r = Fma(whole, Vector256.Create(-0.693145752f), x);
+        r = Fma(whole, Vector256.Create(-1.42860682e-6f), r);
+
+        Vector256<float> p = Fma(Vector256.Create(0.00139261765f), r, 0.00836317307f);
+        p = Fma(p, r, 0.0416665547f);
+        p = Fma(p, r, 0.16666577f);
+        p = Fma(p, r, 0.5f);
+        return Fma(p, r * r, r) + Vector256<float>.One;
+    }
 
     /// <summary>2^n for n in [-126, 127].</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -94,6 +94,25 @@ public class VectorMathTests
     }
 
     [Fact]
+    public void The_softmax_exponential_equals_the_general_one_and_ends_in_zero()
+    {
+        var random = new Random(6);
+        for (int i = 0; i < 100_000; i++)
+        {
+            float x = (float)(-87.2 * random.NextDouble());
+            Assert.Equal(VectorMath.Exp(x), VectorMath.ExpNonPositive(Vector256.Create(x)).ToScalar());
+        }
+
+        foreach (float x in (ReadOnlySpan<float>)[-87.4f, -100f, -1e9f, -3e38f, float.NegativeInfinity])
+        {
+            Assert.Equal(0f, VectorMath.ExpNonPositive(Vector256.Create(x)).ToScalar());
+        }
+
+        Assert.Equal(1f, VectorMath.ExpNonPositive(Vector256<float>.Zero).ToScalar());
+        Assert.True(float.IsNaN(VectorMath.ExpNonPositive(Vector256.Create(float.NaN)).ToScalar()));
+    }
+
+    [Fact]
     public void Saturating_functions_end_exactly()
     {
         Assert.Equal(1f, VectorMath.Tanh(50f));

@@ -1,4 +1,5 @@
 using System;
+using System.Runtime.Intrinsics;
 
 namespace Fp8Lm.Cpu;
 
@@ -57,7 +58,7 @@ internal readonly unsafe struct AttentionForwardTile
         int begin = (args.FirstKey(first) - keyBase) / MicroKernel.Columns * MicroKernel.Columns, end = first + rows - keyBase;
         for (int chunk = begin; chunk < end; chunk += PackedA.MaxDepth)
         {
-            int depth = Math.Min(PackedA.MaxDepth, end - chunk), width = GemmBlocking.AlignUp(depth, MicroKernel.Columns);
+            int depth = Math.Min(PackedA.MaxDepth, end - chunk), width = GemmBlocking.AlignUp(depth, Simd.Lanes);
             HeadPacking.MultiplyTransposed(queryRows, keysTransposed, size, chunk, width, logits);
             for (int r = 0; r < rows; r++)
             {
@@ -73,10 +74,11 @@ internal readonly unsafe struct AttentionForwardTile
             HeadPacking.MultiplyPlain(logits, values, keys, chunk, depth, output, pitch, add: chunk > begin);
         }
 
+        Vector256<float> sums = Simd.Load(sum), logSums = Simd.Load(maximum) + VectorMath.Log(sums), inverses = Vector256<float>.One / sums;
         for (int r = 0; r < rows; r++)
         {
-            RowMath.Scale(output + (r * (long)pitch), pitch, 1f / sum[r]);
-            lse[((sequenceToken + first + r) * args.QueryHeads) + queryHead] = maximum[r] + VectorMath.Log(sum[r]);
+            RowMath.Scale(output + (r * (long)pitch), pitch, inverses.GetElement(r));
+            lse[((sequenceToken + first + r) * args.QueryHeads) + queryHead] = logSums.GetElement(r);
         }
     }
 }

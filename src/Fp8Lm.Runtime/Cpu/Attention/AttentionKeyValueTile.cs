@@ -95,7 +95,7 @@ internal readonly unsafe struct AttentionKeyValueTile
         int begin = (key - queryBase) / MicroKernel.Columns * MicroKernel.Columns, end = args.EndQuery(key + groupRows - 1) - queryBase;
         for (int chunk = begin; chunk < end; chunk += PackedA.MaxDepth)
         {
-            int depth = Math.Min(PackedA.MaxDepth, end - chunk), width = GemmBlocking.AlignUp(depth, MicroKernel.Columns);
+            int depth = Math.Min(PackedA.MaxDepth, end - chunk), width = GemmBlocking.AlignUp(depth, Simd.Lanes);
             HeadPacking.MultiplyTransposed(keyRows, queriesTransposed, size, chunk, width, probabilities);
             HeadPacking.MultiplyTransposed(valueRows, outputsTransposed, size, chunk, width, gradients);
             for (int r = 0; r < groupRows; r++)

@@ -62,7 +62,7 @@ internal readonly unsafe struct AttentionQueryTile
         int begin = (args.FirstKey(first) - keyBase) / MicroKernel.Columns * MicroKernel.Columns, end = first + rows - keyBase;
         for (int chunk = begin; chunk < end; chunk += PackedA.MaxDepth)
         {
-            int depth = Math.Min(PackedA.MaxDepth, end - chunk), width = GemmBlocking.AlignUp(depth, MicroKernel.Columns);
+            int depth = Math.Min(PackedA.MaxDepth, end - chunk), width = GemmBlocking.AlignUp(depth, Simd.Lanes);
             HeadPacking.MultiplyTransposed(queryRows, keysTransposed, size, chunk, width, logits);
             HeadPacking.MultiplyTransposed(outputRows, valuesTransposed, size, chunk, width, gradients);
             for (int r = 0; r < rows; r++)

@@ -6,7 +6,7 @@ namespace Fp8Lm.Cpu;
 
 /// <summary>
 /// The element-wise half of attention, one row of logits at a time. Rows are whole vectors wide; [begin, end) are the visible columns,
-/// everything else becomes zero.
+/// everything else becomes zero. Widths are whole vectors and at least the depth of the product that follows.
 /// </summary>
 internal static unsafe class SoftmaxRows
 {
@@ -33,7 +33,7 @@ internal static unsafe class SoftmaxRows
         Vector256<float> factor = Vector256.Create(scale), shift = Vector256.Create(-maximum), total = Vector256<float>.Zero;
         for (int c = begin; c < end; c += Lanes)
         {
-            Vector256<float> p = VectorMath.Exp(Vector256.FusedMultiplyAdd(Simd.Load(row + c), factor, shift));
+            Vector256<float> p = VectorMath.ExpNonPositive(Vector256.FusedMultiplyAdd(Simd.Load(row + c), factor, shift));
             total += p;
             Simd.Store(row + c, p);
         }
@@ -55,7 +55,7 @@ internal static unsafe class SoftmaxRows
         Vector256<float> factor = Vector256.Create(scale), shift = Vector256.Create(-logSum), mean = Vector256.Create(delta);
         for (int c = begin; c < end; c += Lanes)
         {
-            Vector256<float> p = VectorMath.Exp(Vector256.FusedMultiplyAdd(Simd.Load(row + c), factor, shift));
+            Vector256<float> p = VectorMath.ExpNonPositive(Vector256.FusedMultiplyAdd(Simd.Load(row + c), factor, shift));
             Simd.Store(row + c, p * (Simd.Load(gradient + c) - mean) * factor);
         }
     }
@@ -67,8 +67,8 @@ internal static unsafe class SoftmaxRows
     public static void BackwardOfKey(float* row, float* gradient, int width, int begin, int end, float scale, float* logSums, float* deltas)
     {
         bool any = Mask(row, width, ref begin, ref end);
-        new Span<float>(gradient, begin).Clear();
-        new Span<float>(gradient + end, width - end).Clear();
+        Clear(gradient, 0, begin);
+        Clear(gradient, end, width);
         if (!any)
         {
             return;
@@ -77,7 +77,7 @@ internal static unsafe class SoftmaxRows
         Vector256<float> factor = Vector256.Create(scale);
         for (int c = begin; c < end; c += Lanes)
         {
-            Vector256<float> p = VectorMath.Exp(Vector256.FusedMultiplyAdd(Simd.Load(row + c), factor, -Simd.Load(logSums + c)));
+            Vector256<float> p = VectorMath.ExpNonPositive(Vector256.FusedMultiplyAdd(Simd.Load(row + c), factor, -Simd.Load(logSums + c)));
             Simd.Store(row + c, p);
             Simd.Store(gradient + c, p * (Simd.Load(gradient + c) - Simd.Load(deltas + c)) * factor);
         }
@@ -87,6 +87,7 @@ internal static unsafe class SoftmaxRows
     /// Zeros outside the vectors that hold visible columns, minus infinity beside them inside, so that the loops need no masks; widens
     /// the range to those vectors. False, with an empty range at the end, if no column is visible.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static bool Mask(float* row, int width, ref int begin, ref int end)
     {
         begin = Math.Max(begin, 0);
@@ -94,16 +95,34 @@ internal static unsafe class SoftmaxRows
         if (begin >= end)
         {
             begin = end = width;
-            new Span<float>(row, width).Clear();
+            Clear(row, 0, width);
             return false;
         }
 
-        int first = begin & -Lanes, last = GemmBlocking.AlignUp(end, Lanes);
-        new Span<float>(row, first).Clear();
-        new Span<float>(row + first, begin - first).Fill(float.NegativeInfinity);
-        new Span<float>(row + end, last - end).Fill(float.NegativeInfinity);
-        new Span<float>(row + last, width - last).Clear();
+        int first = begin & -Lanes, last = (end + Lanes - 1) & -Lanes;
+        Clear(row, 0, first);
+        Clear(row, last, width);
+        Vector256<float> nothing = Vector256.Create(float.NegativeInfinity);
+        if (begin > first)
+        {
+            Simd.Store(row + first, Vector256.ConditionalSelect(Simd.FirstLanes(begin - first), nothing, Simd.Load(row + first)));
+        }
+
+        if (end < last)
+        {
+            Simd.Store(row + last - Lanes, Simd.Keep(Simd.Load(row + last - Lanes), end - last + Lanes, float.NegativeInfinity));
+        }
+
         (begin, end) = (first, last);
         return true;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Clear(float* row, int begin, int end)
+    {
+        for (int c = begin; c < end; c += Lanes)
+        {
+            Simd.Store(row + c, Vector256<float>.Zero);
+        }
     }
 }
