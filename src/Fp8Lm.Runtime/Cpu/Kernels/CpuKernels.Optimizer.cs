@@ -87,7 +87,17 @@ public static unsafe partial class CpuKernels
 
     private readonly struct AdamStep(float* master, float* gradient, float* m, float* v, long count, bool decay, StepState state) : ITileKernel
     {
+        // Taken out of the loop here: the stores may alias this struct as far as the compiler knows.
+        private readonly float clip = state.ClipFactor;
+        private readonly float rate = state.LearningRate;
         private readonly float decay = decay ? state.WeightDecay : 0f;
+        private readonly float beta1 = state.Beta1;
+        private readonly float beta2 = state.Beta2;
+        private readonly float rest1 = 1f - state.Beta1;
+        private readonly float rest2 = 1f - state.Beta2;
+        private readonly float unbias1 = 1f / state.BiasCorrection1;
+        private readonly float unbias2 = 1f / state.BiasCorrection2;
+        private readonly float epsilon = state.Epsilon;
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run(int tile, int worker)
@@ -116,12 +126,11 @@ public static unsafe partial class CpuKernels
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private void Update(ref Vector256<float> w, ref Vector256<float> first, ref Vector256<float> second, Vector256<float> gradient)
         {
-            Vector256<float> g = gradient * state.ClipFactor;
-            first = (first * state.Beta1) + (g * (1f - state.Beta1));
-            second = (second * state.Beta2) + (g * (1f - state.Beta2) * g);
-            Vector256<float> root = Vector256.Sqrt(second * (1f / state.BiasCorrection2)) + Vector256.Create(state.Epsilon);
-            Vector256<float> step = first * (1f / state.BiasCorrection1) / root;
-            w -= (step + (w * decay)) * state.LearningRate;
+            Vector256<float> g = gradient * clip;
+            first = (first * beta1) + (g * rest1);
+            second = (second * beta2) + (g * rest2 * g);
+            Vector256<float> step = first * unbias1 / (Vector256.Sqrt(second * unbias2) + Vector256.Create(epsilon));
+            w -= (step + (w * decay)) * rate;
         }
     }
 }
