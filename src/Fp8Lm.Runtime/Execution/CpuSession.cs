@@ -1,4 +1,5 @@
 using System;
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Fp8Lm.Cpu;
 
@@ -16,6 +17,7 @@ public sealed unsafe class CpuSession : ArenaSession
     private readonly CpuPool pool;
     private readonly bool check = Environment.GetEnvironmentVariable("FP8LM_CHECK") == "1";
     private readonly nint[] arenas = new nint[Enum.GetValues<ArenaKind>().Length];
+    private readonly KernelProfile? profile;
     private bool disposed;
 
     /// <summary>Allocates the memory of a plan.</summary>
@@ -39,6 +41,7 @@ public sealed unsafe class CpuSession : ArenaSession
                 + "Choose a smaller size or micro-batch, or turn on checkpointing.");
         }
 
+        profile = KernelProfile.Create(plan.Program.Kernels);
         Attach(arena => arenas[(int)arena]);
     }
 
@@ -55,6 +58,7 @@ public sealed unsafe class CpuSession : ArenaSession
             throw new ArgumentException($"Kernel {info.Name} takes {info.Arguments.Length} arguments and got {args.Length}.", nameof(args));
         }
 
+        long start = profile is null ? 0 : Stopwatch.GetTimestamp();
         try
         {
             fixed (nint* pointer = args)
@@ -67,6 +71,7 @@ public sealed unsafe class CpuSession : ArenaSession
             throw new InvalidOperationException($"Kernel {info.Name} failed: {failure.Message}", failure);
         }
 
+        profile?.Add(kernel, start);
         if (check)
         {
             CheckGuards(info.Name);
@@ -94,6 +99,7 @@ public sealed unsafe class CpuSession : ArenaSession
         if (!disposed)
         {
             disposed = true;
+            profile?.Print(Console.Error);
             Free();
         }
     }
