@@ -15,11 +15,11 @@ internal static partial class DiagnosticDescriptors
 
     public static readonly DiagnosticDescriptor WeightRank = Error(
         "FP8L0303", "Weight has the wrong number of axes",
-        "{0} needs a weight of {1}, but found {2}");
+        "'{0}' needs a weight with {1} axes, but found one with {2}. Matrices are [outputs, inputs] or [entries, features]; gains and biases have one axis.");
 
     public static readonly DiagnosticDescriptor VectorLength = Error(
         "FP8L0304", "Gain or bias has the wrong length",
-        "{0} needs a gain or bias of shape {1}, but found {2}");
+        "'{0}' needs a gain or bias of length {1}, but found {2}. It has one value per feature of what it is applied to.");
 
     public static readonly DiagnosticDescriptor HeadSizes = Error(
         "FP8L0305", "Head sizes of query and key differ",

@@ -22,6 +22,13 @@ internal sealed partial class ForwardReader
 
     private Value Convert(IConversionOperation conversion, Value value)
     {
+        if (!conversion.Conversion.Exists)
+        {
+            // C# reports it. A tensor goes on, so that a condition on one is explained as well.
+            context.Broken = true;
+            return value is ShapedValue ? value : ErrorValue.Instance;
+        }
+
         if (value is not ConstantValue constant)
         {
             // Weight to Tensor, object to base class or interface, value to nullable: the same thing under another type.
@@ -35,9 +42,7 @@ internal sealed partial class ForwardReader
 
         ITypeSymbol? target = conversion.Type is INamedTypeSymbol { OriginalDefinition.SpecialType: SpecialType.System_Nullable_T } nullable
             ? nullable.TypeArguments[0] : conversion.Type;
-        return Constants.ChangeType(constant.Value, target) is { } changed ? new ConstantValue(changed)
-            : conversion.Conversion.Exists ? value
-            : Broken();
+        return Constants.ChangeType(constant.Value, target) is { } changed ? new ConstantValue(changed) : value;
     }
 
     private Value Binary(IBinaryOperation operation, Frame frame)

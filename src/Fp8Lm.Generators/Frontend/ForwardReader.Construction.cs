@@ -107,6 +107,14 @@ internal sealed partial class ForwardReader
 
     private void RunConstructor(ModuleValue module, IMethodSymbol? constructor, List<Value> arguments)
     {
+        if (constructor is not null && calls.Any(c => c.Self == module && SymbolEqualityComparer.Default.Equals(c.Method, constructor)))
+        {
+            // A constructor that calls itself is an error of C#.
+            Broken();
+            return;
+        }
+
+        calls.Add(((ISymbol?)constructor ?? module.Type, module));
         for (int i = 0; constructor is not null && i < constructor.Parameters.Length && i < arguments.Count; i++)
         {
             module.Arguments[constructor.Parameters[i]] = arguments[i];
@@ -132,6 +140,8 @@ internal sealed partial class ForwardReader
         {
             Execute(expression, frame);
         }
+
+        calls.RemoveAt(calls.Count - 1);
     }
 
     private void InitializeMembers(ModuleValue module)

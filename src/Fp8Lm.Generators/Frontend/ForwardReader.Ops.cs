@@ -65,12 +65,12 @@ internal sealed partial class ForwardReader
             case NullValue:
                 Report(DiagnosticDescriptors.ModuleIsNull, ArgumentPlace(place, parameter), parameter.Name);
                 return false;
-            case TupleValue { Items: var items } when items.All(i => i is DimValue) && items.Count > 0:
+            case TupleValue { Items: var items } when items.All(i => i is DimValue) && items.Count > 0 && !IsData(parameter.Type):
                 call.Attributes.Add(AttributeSpec.Of(KnownOps.AttributeName(parameter.Name), [.. items.Select(i => ((DimValue)i).Expression)]));
                 return true;
-            case TupleValue { Items: var items }:
+            case TupleValue { Items: var items } when parameter.Type is IArrayTypeSymbol:
                 return items.All(i => AddOperand(call, i, place, parameter.Name));
-            case DimValue dim:
+            case DimValue dim when !IsData(parameter.Type):
                 call.Attributes.Add(AttributeSpec.Of(KnownOps.AttributeName(parameter.Name), dim.Expression));
                 return true;
             case ConstantValue constant when !KnownOps.TakesNumbers(call.Key):

@@ -21,14 +21,16 @@ internal static class TestCompilation
             .Select(p => MetadataReference.CreateFromFile(p)),
     ];
 
+    // Every project is this one plus files, so that the references are read once.
+    private static readonly CSharpCompilation Empty = CSharpCompilation.Create(
+        "UserProject", [], References,
+        new CSharpCompilationOptions(OutputKind.DynamicallyLinkedLibrary, nullableContextOptions: NullableContextOptions.Enable, allowUnsafe: true));
+
     /// <summary>Files named File0.cs and so on, with the usings of the language in front.</summary>
     public static CSharpCompilation Create(params string[] sources) => CreateRaw([.. sources.Select(s => Usings + s)]);
 
-    public static CSharpCompilation CreateRaw(params string[] sources) => CSharpCompilation.Create(
-        "UserProject",
-        sources.Select((s, i) => CSharpSyntaxTree.ParseText(s, Parse, path: "File" + i + ".cs")),
-        References,
-        new CSharpCompilationOptions(OutputKind.DynamicallyLinkedLibrary, nullableContextOptions: NullableContextOptions.Enable, allowUnsafe: true));
+    public static CSharpCompilation CreateRaw(params string[] sources) =>
+        Empty.AddSyntaxTrees(sources.Select((s, i) => CSharpSyntaxTree.ParseText(s, Parse, path: "File" + i + ".cs")));
 
     /// <summary>Errors of C# itself.</summary>
     public static IEnumerable<string> Errors(Compilation compilation) =>
