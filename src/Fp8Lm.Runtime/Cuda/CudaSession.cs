@@ -150,7 +150,7 @@ public sealed unsafe class CudaSession : ArenaSession
         IReadOnlyList<CompiledKernel> compiled = KernelCompiler.CompileAll([.. infos.Select(info => info.CudaSource)], Defines(Plan.Definition, Dims));
         for (int i = 0; i < infos.Count; i++)
         {
-            LoadedKernel kernel = new(context, compiled[i], infos[i].Name);
+            LoadedKernel kernel = new(context, compiled[i], infos[i].Name, infos[i].Kind);
             kernels.Add(new KernelSlot(
                 infos[i], kernel, LaunchGrid.Of(infos[i], kernel.Traits, Dims, context.Device.Multiprocessors), Operands(infos[i], kernel.Traits)));
         }

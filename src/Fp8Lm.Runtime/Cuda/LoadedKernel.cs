@@ -2,6 +2,7 @@ using System;
 using System.Runtime.InteropServices;
 using Fp8Lm.Cuda.Interop;
 using Fp8Lm.Cuda.Jit;
+using Fp8Lm.Execution;
 
 namespace Fp8Lm.Cuda;
 
@@ -24,14 +25,12 @@ internal readonly record struct LaunchTraits(uint Threads, uint SharedBytes, uin
 /// <summary>One entry function in device memory.</summary>
 internal sealed unsafe class LoadedKernel : IDisposable
 {
-    private const int NotFound = 500;
-
     private readonly CudaContext context;
     private readonly nint module;
     private readonly nint function;
     private bool disposed;
 
-    public LoadedKernel(CudaContext context, CompiledKernel kernel, string name)
+    public LoadedKernel(CudaContext context, CompiledKernel kernel, string name, KernelKind kind)
     {
         this.context = context;
         Name = name;
@@ -42,7 +41,7 @@ internal sealed unsafe class LoadedKernel : IDisposable
         }
 
         CudaException.ThrowIfFailed(CudaDriver.ModuleGetFunction(out function, module, name), $"Finding kernel {name} in its module");
-        Traits = ReadTraits();
+        Traits = kind == KernelKind.Row ? LaunchTraits.Row : ReadTraits();
         if (Traits.SharedBytes > 0)
         {
             CudaException.ThrowIfFailed(
@@ -90,13 +89,9 @@ internal sealed unsafe class LoadedKernel : IDisposable
 
     private LaunchTraits ReadTraits()
     {
-        int result = CudaDriver.ModuleGetGlobal(out nint address, out nuint bytes, module, "fp8lm_launch");
-        if (result == NotFound)
-        {
-            return LaunchTraits.Row;
-        }
-
-        CudaException.ThrowIfFailed(result, $"Reading the launch traits of kernel {Name}");
+        CudaException.ThrowIfFailed(
+            CudaDriver.ModuleGetGlobal(out nint address, out nuint bytes, module, "fp8lm_launch"),
+            $"Reading the launch traits of kernel {Name} (every kernel but a row kernel says FP8LM_LAUNCH)");
         LaunchTraits traits = default;
         if (bytes != (nuint)sizeof(LaunchTraits))
         {

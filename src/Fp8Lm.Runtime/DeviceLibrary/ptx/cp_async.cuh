@@ -3,7 +3,13 @@
 
 namespace fp8lm::ptx {
 
-// 16 bytes from global to shared memory; zeros when not valid (the address must still be a good pointer).
+// 16 bytes from global to shared memory.
+__device__ inline void cp_async16(u32 destination, const void* source)
+{
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(destination), "l"(source) : "memory");
+}
+
+// The same, or zeros when not valid (the address must still be a good pointer).
 __device__ inline void cp_async16(u32 destination, const void* source, bool valid)
 {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(destination), "l"(source), "r"(valid ? 16 : 0) : "memory");
