@@ -14,6 +14,10 @@ namespace Fp8Lm.Generators.Frontend;
 /// </summary>
 internal static class GuardedCompiler
 {
+    // Compilation is a pure function of the spec, so remembering results changes nothing but time. A few, since they hold whole programs.
+    private const int RecentModels = 4;
+    private static readonly Queue<(ModelSpec Spec, CompileResult Result)> recent = new();
+
     public static ReadResult Read(INamedTypeSymbol model, Compilation compilation, CancellationToken cancellation)
     {
         try
@@ -26,7 +30,32 @@ internal static class GuardedCompiler
         }
     }
 
+    /// <summary>The generator asks first and the analyzer a moment later, for the same model; the second gets the first's result.</summary>
     public static CompileResult Compile(ModelSpec spec)
+    {
+        lock (recent)
+        {
+            if (recent.FirstOrDefault(r => r.Spec.Equals(spec)) is { Result: { } known })
+            {
+                return known;
+            }
+        }
+
+        CompileResult result = CompileAnew(spec);
+        lock (recent)
+        {
+            if (recent.Count >= RecentModels)
+            {
+                recent.Dequeue();
+            }
+
+            recent.Enqueue((spec, result));
+        }
+
+        return result;
+    }
+
+    private static CompileResult CompileAnew(ModelSpec spec)
     {
         try
         {

@@ -6,6 +6,7 @@ using System.Linq;
 using Fp8Lm.Generators.Diagnostics;
 using Fp8Lm.Generators.Frontend;
 using Fp8Lm.Generators.Model;
+using Fp8Lm.Generators.Tests.Harness;
 using Microsoft.CodeAnalysis;
 using Xunit;
 
@@ -34,12 +35,14 @@ public sealed class CatalogueTests
     [Fact]
     public void AnExceptionInThePipelineNamesThePass()
     {
-        CompileResult result = GuardedCompiler.Compile(null!);
+        ModelSpec spec = FrontendTest.Spec(FrontendTest.Model("return Gelu(x);"));
+        ModelSpec broken = spec with { Forward = spec.Forward.Select(s => s is OpSpec { Op: "gelu" } op ? op with { Op = "no_such_op" } : s).ToEquatable() };
 
-        CompileError error = Assert.Single(result.Errors.AsEnumerable());
+        CompileError error = Assert.Single(GuardedCompiler.Compile(broken).Errors.AsEnumerable());
         Diagnostic diagnostic = DiagnosticFactory.Create(error, new SiteMap(), Location.None);
         Assert.Equal("FP8L0901", diagnostic.Id);
-        Assert.Contains("NullReferenceException", diagnostic.GetMessage(CultureInfo.InvariantCulture), StringComparison.Ordinal);
+        Assert.Contains("Passes.GraphConstruction", diagnostic.GetMessage(CultureInfo.InvariantCulture), StringComparison.Ordinal);
+        Assert.Contains("no_such_op", diagnostic.GetMessage(CultureInfo.InvariantCulture), StringComparison.Ordinal);
     }
 
     [Fact]
