@@ -7,6 +7,24 @@ namespace Fp8Lm.Cpu;
 
 public static unsafe partial class Simd
 {
+    /// <summary>E4M3 codes to two places: the row-major and the transposed copy of a cast share one conversion.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreE4M3(byte* p, byte* q, Vector256<float> value)
+    {
+        ulong codes = NarrowToBytes(E4M3.FromSingle(value));
+        Unsafe.WriteUnaligned(p, codes);
+        Unsafe.WriteUnaligned(q, codes);
+    }
+
+    /// <summary>E5M2 codes to two places.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreE5M2(byte* p, byte* q, Vector256<float> value)
+    {
+        ulong codes = NarrowToBytes(E5M2.FromSingle(value));
+        Unsafe.WriteUnaligned(p, codes);
+        Unsafe.WriteUnaligned(q, codes);
+    }
+
     /// <summary>Stores eight F32.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(float* p, Vector256<float> value) => value.Store(p);

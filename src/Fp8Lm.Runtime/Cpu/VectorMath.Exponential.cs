@@ -85,7 +85,11 @@ public static partial class VectorMath
     {
         Vector256<float> magnitude = Vector256.Abs(x);
         Vector256<float> sign = x & Vector256.Create(-0f);
-        Vector256<float> large = Vector256<float>.One - (Vector256.Create(2f) / (Exp(magnitude + magnitude) + Vector256<float>.One));
+        // From 9.1 on the result is one in F32, so the exponential stays in the range that one power of two reaches.
+        Vector256<float> limit = Vector256.Create(9.1f);
+        Vector256<float> clamped = Vector256.ConditionalSelect(Vector256.GreaterThan(magnitude, limit), limit, magnitude);
+        Vector256<float> e = ExpReduced(clamped + clamped, out Vector256<int> n) * PowerOfTwo(n);
+        Vector256<float> large = Vector256<float>.One - (Vector256.Create(2f) / (e + Vector256<float>.One));
 
         Vector256<float> square = x * x;
         Vector256<float> p = Fma(Vector256.Create(-0.00609671416f), square, 0.020997179f);

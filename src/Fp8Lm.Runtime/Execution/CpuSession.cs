@@ -116,6 +116,7 @@ public sealed unsafe class CpuSession : ArenaSession
         // 2 MiB alignment lets the kernel back large arenas with huge pages.
         nuint alignment = bytes >= 1 << 22 ? 1u << 21 : ArenaLayout.Alignment;
         void* memory = NativeMemory.AlignedAlloc(checked((nuint)(bytes + guard)), alignment);
+        HugePages.Advise(memory, bytes);
         NativeMemory.Clear(memory, (nuint)bytes);
         NativeMemory.Fill((byte*)memory + bytes, (nuint)guard, GuardValue);
         return (nint)memory;

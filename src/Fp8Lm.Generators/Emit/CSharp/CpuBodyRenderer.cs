@@ -291,14 +291,16 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
                 case QuantizeOutput cast:
                     string scale = "scale" + CpuText.N(casts++) + "v";
                     string format = CpuText.Suffix(cast.Format);
-                    if (cast.Row is not null)
+                    if (cast.Row is not null && cast.Transposed is not null && partial.Length == 0)
                     {
-                        w.Line($"Simd.Store{format}{partial}({name}p + j, {operand} * {scale}{n});");
+                        w.Line($"Simd.Store{format}({name}p + j, {name}t + j, {operand} * {scale});");
                     }
-
-                    if (cast.Transposed is not null)
+                    else
                     {
-                        w.Line($"Simd.Store{format}{partial}({name}t + j, {operand} * {scale}{n});");
+                        foreach (string target in new[] { cast.Row is null ? "" : "p", cast.Transposed is null ? "" : "t" }.Where(t => t.Length > 0))
+                        {
+                            w.Line($"Simd.Store{format}{partial}({name}{target} + j, {operand} * {scale}{n});");
+                        }
                     }
 
                     if (!cast.CurrentScale)
