@@ -1,0 +1,108 @@
+using System;
+using System.Collections.Concurrent;
+using System.Collections.Generic;
+using System.Globalization;
+using System.Linq;
+using System.Threading.Tasks;
+using Fp8Lm.Cuda;
+using Fp8Lm.Cuda.Jit;
+using Fp8Lm.Execution;
+using Xunit;
+
+namespace Fp8Lm.Kernels.Tests;
+
+/// <summary>
+/// What can be said about emitted kernels without a GPU: every one compiles for sm_90a at every declared size and recipe, keeps its values in
+/// registers, does not make ptxas serialise its tensor cores, and uses them where it should.
+/// </summary>
+public sealed class SampleKernelTests
+{
+    // A text with the same defines is the same kernel, whichever size asks for it.
+    private static readonly ConcurrentDictionary<string, string[]> Judged = new(StringComparer.Ordinal);
+
+    public static TheoryData<string, string, string> Cases()
+    {
+        TheoryData<string, string, string> cases = [];
+        foreach (ModelDefinition model in SampleKernels.Models)
+        {
+            foreach (ModelSizeInfo size in model.Sizes)
+            {
+                foreach (string recipe in model.Recipes)
+                {
+                    cases.Add(model.Name, size.Name, recipe);
+                }
+            }
+        }
+
+        return cases;
+    }
+
+    [Theory]
+    [MemberData(nameof(Cases))]
+    public void EveryKernelCompilesWell(string model, string size, string recipe)
+    {
+        if (!KernelCompiler.IsAvailable(out string problem))
+        {
+            Assert.Skip(problem);
+        }
+
+        KernelCase[] kernels = [.. SampleKernels.Of(model, size, recipe)];
+        Assert.NotEmpty(kernels);
+        ConcurrentBag<string> problems = [];
+        Parallel.ForEach(Partitioner.Create(kernels, EnumerablePartitionerOptions.NoBuffering), kernel =>
+        {
+            foreach (string found in Judged.GetOrAdd(string.Join('\n', kernel.Defines) + "\n" + kernel.Source, _ => [.. Judge(kernel)]))
+            {
+                problems.Add($"{kernel.Info.Name} ({string.Join(' ', kernel.Defines)}): {found}");
+            }
+        });
+        Assert.True(problems.IsEmpty, string.Join("\n", problems.Order(StringComparer.Ordinal)));
+    }
+
+    private static IEnumerable<string> Judge(KernelCase kernel)
+    {
+        CompiledKernel compiled;
+        try
+        {
+            compiled = KernelCompiler.Compile(kernel.Source, kernel.Defines);
+        }
+        catch (CudaException exception)
+        {
+            return [exception.Message];
+        }
+
+        return Resources(kernel, compiled).Concat(Warnings(compiled)).Concat(Instructions(kernel, compiled));
+    }
+
+    private static IEnumerable<string> Resources(KernelCase kernel, CompiledKernel compiled)
+    {
+        KernelResources? entry = compiled.Resources.Count == 1 ? compiled.Resources[0] : null;
+        if (entry is null || entry.Name != kernel.Info.Name)
+        {
+            yield return "expected one entry function of the kernel's name, found " + string.Join(", ", compiled.Resources.Select(r => r.Name));
+        }
+        else if (entry.SpillStoreBytes + entry.SpillLoadBytes + entry.StackBytes > 0)
+        {
+            yield return string.Create(CultureInfo.InvariantCulture, $"{entry.SpillStoreBytes} bytes of spill stores, {entry.SpillLoadBytes} of spill loads, {entry.StackBytes} of stack, {entry.Registers} registers");
+        }
+    }
+
+    /// <summary>C75xx among them: ptxas says that it had to serialise wgmma.</summary>
+    private static IEnumerable<string> Warnings(CompiledKernel compiled) =>
+        compiled.Log.Split('\n').Where(l => l.Contains("warning", StringComparison.OrdinalIgnoreCase) || l.Contains("C75", StringComparison.Ordinal));
+
+    private static IEnumerable<string> Instructions(KernelCase kernel, CompiledKernel compiled)
+    {
+        int[] wanted = (kernel.Info.Kind, kernel.Operand) switch
+        {
+            (_, null or ElementFormat.F32) => [],
+            (KernelKind.Gemm, ElementFormat.E4M3 or ElementFormat.E5M2) => [MachineCode.Qgmma],
+            (KernelKind.Gemm, _) => [MachineCode.Hgmma],
+            _ => [MachineCode.Hgmma, MachineCode.Hmma],
+        };
+        if (wanted.Length > 0 && !MachineCode.Opcodes(compiled.Cubin).Overlaps(wanted))
+        {
+            yield return $"no tensor-core instruction for {kernel.Operand} operands";
+        }
+    }
+}
