@@ -32,7 +32,9 @@ internal sealed class BodyBuilder
 
     private FusedGroup Group => program.Group;
 
-    private bool RowScalar(Value value) => value.Type.Rows == RowKind.Scalar || (value.Type.Columns.IsOne && !program.Space.Columns.IsOne && value.Type.Rows == program.Space.Rows);
+    /// <summary>One number per row of the space; a weight of one number, or of one per head, is that too.</summary>
+    private bool RowScalar(Value value) => value.Type.Rows == RowKind.Scalar
+        || (value.Type.Columns.IsOne && !program.Space.Columns.IsOne && (value.Type.Rows == program.Space.Rows || value.Type.Rows == RowKind.Parameter));
 
     public void Build(IReadOnlyList<Node> outputs, IReadOnlyList<Value> stores)
     {

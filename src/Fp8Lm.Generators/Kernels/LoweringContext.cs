@@ -123,14 +123,16 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
             argument += " + (nint)(chunk * ChunkRowsOf(d) * 4)";
         }
 
-        return Param(program, name, type, argument, write);
+        return Param(program, name, type, argument, write, ours: true);
     }
 
     public KernelParam Layer(KernelProgram program) =>
-        Param(program, "layer", ElementType.Int64, program.Group.Block.Loop is null ? "0" : "(nint)layer", false);
+        Param(program, "layer", ElementType.Int64, program.Group.Block.Loop is null ? "0" : "(nint)layer", false, ours: true);
 
-    private static KernelParam Param(KernelProgram program, string name, ElementType type, string argument, bool write)
+    /// <summary>The argument that a kernel has for an address; names of users' weights and ops give way to those of the renderers, <paramref name="ours"/> do not.</summary>
+    private static KernelParam Param(KernelProgram program, string name, ElementType type, string argument, bool write, bool ours = false)
     {
+        name = ours ? name : ReservedNames.Avoid(name);
         KernelParam? known = program.Params.FirstOrDefault(p => p.Argument == argument && p.Type == type && !p.Operand);
         if (known is null)
         {

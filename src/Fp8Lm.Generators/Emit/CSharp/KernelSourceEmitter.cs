@@ -4,9 +4,14 @@ using Fp8Lm.Generators.Kernels;
 
 namespace Fp8Lm.Generators.Emit.CSharp;
 
-/// <summary>Model.Recipe.Kernels.g.cs and Model.Recipe.Cpu.g.cs: the two renderings of every kernel program, and the printed IR.</summary>
+/// <summary>
+/// Model.Recipe.Kernels.g.cs and Model.Recipe.Cpu.g.cs: the two renderings of every kernel program, and the printed IR. Texts are UTF-8 data: an
+/// assembly may hold no more than 16 MiB of string literals, which a few dozen programs would exceed (CS8103).
+/// </summary>
 internal static class KernelSourceEmitter
 {
+    private const string Decode = "global::System.Text.Encoding.UTF8.GetString(";
+
     public static string Cuda(CompiledProgram compiled)
     {
         SourceWriter w = new();
@@ -15,13 +20,13 @@ internal static class KernelSourceEmitter
         w.Open($"private sealed unsafe partial class {ModelEmitter.ProgramName(compiled.Recipe)}").Open("private static class Cuda");
         foreach (KernelProgram kernel in compiled.Kernels)
         {
-            ProgramText.Raw(w, $"public const string {kernel.Name} = ", CudaRenderer.Render(kernel, [.. compiled.Graph.Spec.Dims], compiled.Graph.Logits.Type.Columns, compiled.Recipe.Name), ";");
+            ProgramText.Raw(w, $"public static string {kernel.Name} => {Decode}", CudaRenderer.Render(kernel, [.. compiled.Graph.Spec.Dims], compiled.Graph.Logits.Type.Columns, compiled.Recipe.Name), "u8);");
             w.Line();
         }
 
         foreach (LibraryKernel kernel in LibraryKernels.Of(compiled.Recipe))
         {
-            ProgramText.Raw(w, $"public const string {kernel.Name} = ", kernel.Cuda(), ";");
+            ProgramText.Raw(w, $"public static string {kernel.Name} => {Decode}", kernel.Cuda(), "u8);");
             w.Line();
         }
 
@@ -52,7 +57,7 @@ internal static class KernelSourceEmitter
         ProgramText.Header(w);
         int depth = ProgramText.OpenType(w, compiled.Graph.Spec.Type);
         w.Open($"private sealed unsafe partial class {ModelEmitter.ProgramName(compiled.Recipe)}");
-        ProgramText.Raw(w, "public override string PrintedIr => ", string.Join("\n", compiled.Printed.Select(p => $"==== {p.Pass} ====\n{p.Text}")), ";");
+        ProgramText.Raw(w, "public override string PrintedIr => " + Decode, string.Join("\n", compiled.Printed.Select(p => $"==== {p.Pass} ====\n{p.Text}")), "u8);");
         w.Close();
         ProgramText.CloseType(w, depth);
         return w.ToString();

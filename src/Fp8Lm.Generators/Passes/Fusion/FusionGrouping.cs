@@ -28,6 +28,8 @@ internal sealed class FusionGrouping
     {
         FusionGrouping grouping = new(graph);
         grouping.Group();
+        // Values that all their readers compute for themselves leave kernels behind that write nothing.
+        grouping.plan.Groups.RemoveAll(g => g.Anchor is null && g.Stores.Count == 0 && g.Members.All(m => m.Class is OpClass.Elementwise or OpClass.RowReduction));
         return grouping.plan;
     }
 

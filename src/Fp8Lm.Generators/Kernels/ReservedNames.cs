@@ -1,0 +1,39 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+
+namespace Fp8Lm.Generators.Kernels;
+
+/// <summary>Names that users may give to weights but that mean something else in an emitted kernel.</summary>
+internal static class ReservedNames
+{
+    private static readonly HashSet<string> Words = new(StringComparer.Ordinal)
+    {
+        // Of the renderers.
+        "acc", "block", "chunk", "column", "columns", "count", "data", "dims", "end", "epilogue", "finish", "first", "firstColumn", "firstRow", "kernel", "lane", "layer",
+        "label_weights", "labels", "line", "operands", "part", "pool", "row", "rows", "session", "slab", "start", "state", "store", "sums", "thread", "tile", "warp", "worker",
+        "apply", "load", "store_sums", "fp8lm",
+
+        // Of C#, with @ a legal field name.
+        "abstract", "as", "base", "bool", "break", "byte", "case", "catch", "char", "checked", "class", "const", "continue", "decimal", "default", "delegate", "do", "double",
+        "else", "enum", "event", "explicit", "extern", "false", "finally", "fixed", "float", "for", "foreach", "goto", "if", "implicit", "in", "int", "interface", "internal",
+        "is", "lock", "long", "namespace", "new", "null", "object", "operator", "out", "override", "params", "private", "protected", "public", "readonly", "ref", "return",
+        "sbyte", "sealed", "short", "sizeof", "stackalloc", "static", "string", "struct", "switch", "this", "throw", "true", "try", "typeof", "uint", "ulong", "unchecked",
+        "unsafe", "ushort", "using", "virtual", "void", "volatile", "while",
+
+        // Of C++ and CUDA, legal in C#.
+        "alignas", "alignof", "and", "asm", "auto", "bf16", "concept", "const_cast", "constexpr", "decltype", "delete", "export", "f16", "friend", "half", "inline", "mutable",
+        "noexcept", "not", "nullptr", "or", "register", "requires", "restrict", "signed", "template", "typedef", "typeid", "typename", "union", "unsigned", "warpSize", "xor",
+    };
+
+    /// <summary>The name itself, or with a trailing underscore.</summary>
+    public static string Avoid(string name) => IsTemporary(name) || char.IsUpper(name[0]) || Words.Contains(name) ? name + "_" : name;
+
+    /// <summary>One or two letters, digits, at most one letter more: what the renderers call their locals (d, x0, k12, x0p).</summary>
+    private static bool IsTemporary(string name)
+    {
+        int letters = name.TakeWhile(char.IsLetter).Count();
+        int digits = name.Skip(letters).TakeWhile(char.IsDigit).Count();
+        return letters <= 2 && name.Length - letters - digits <= (digits > 0 ? 1 : 0);
+    }
+}
