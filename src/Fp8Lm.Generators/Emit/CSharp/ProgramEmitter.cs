@@ -145,6 +145,11 @@ internal sealed class ProgramEmitter
             return $"new AttentionGeometry({ProgramText.Lambda(attention.QueryHeads)}, {ProgramText.Lambda(attention.KeyValueHeads)}, {ProgramText.Lambda(attention.HeadSize)})";
         }
 
+        if (kernel.Group.IsLibrary)
+        {
+            return "NoGeometry.Instance";
+        }
+
         return $"new RowGeometry({ProgramText.Lambda(kernel.Rows)}, {ProgramText.Lambda(kernel.Space.Columns)})";
     }
 

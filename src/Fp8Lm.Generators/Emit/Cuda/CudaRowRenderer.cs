@@ -29,7 +29,7 @@ internal static class CudaRowRenderer
             w.Line($"__shared__ row::SumStage sum{N(i)};");
         }
 
-        w.Line("const row::Position at(kRows);").Line("const long long row = at.row;");
+        w.Line("const row::Position at(kRows);").Line("const long long row = at.active ? at.row : 0;");
         for (int i = 0; i < amaxes.Count; i++)
         {
             w.Line($"unsigned amax{N(i)} = 0;");
@@ -187,7 +187,7 @@ internal static class CudaRowRenderer
         for (int i = 0; i < sums.Count; i++)
         {
             string offset = sums[i].Offset.Equals(DimExpr.Zero) ? "" : " + " + sums[i].Offset.PrintFactor(CudaText.Symbol);
-            w.Line($"sum{N(i)}.flush({sums[i].Partial.Name}{offset}, {CudaText.Print(sums[i].Pitch)}, at.slab, chunk);");
+            w.Line($"sum{N(i)}.flush({sums[i].Partial.Name}{offset}, {CudaText.Print(sums[i].Pitch)}, kColumns, at.slab, chunk);");
         }
 
         w.Line("__syncthreads();").Close();
