@@ -62,13 +62,19 @@ internal sealed class PrecisionAssignment
 
     private Node CastOf(Value value, Format format)
     {
+        bool parameter = value.Op == OpCode.Parameter;
+        Block block = parameter ? Setup(graph.Spec.Parameters[value.Node.Data.Index].Loop) : value.Node.Block;
+        if (parameter)
+        {
+            // Every block that reads a weight has a node of its own for it; setup's stands for all.
+            value = graph.Add(block, OpCode.Parameter, [], [value.Type], value.Node.Data, value.Node.Site, value.Node.Label).Out();
+        }
+
         if (casts.TryGetValue((value, format), out Node? cast))
         {
             return cast;
         }
 
-        bool parameter = value.Op == OpCode.Parameter;
-        Block block = parameter ? Setup(graph.Spec.Parameters[value.Node.Data.Index].Loop) : value.Node.Block;
         string label = parameter ? graph.Spec.Parameters[value.Node.Data.Index].Path : value.Node.Label;
         if (!RecipeSpec.IsFp8(format))
         {

@@ -1,0 +1,105 @@
+using System;
+using System.Collections.Generic;
+using System.Linq;
+using Fp8Lm.Parity.Tests.Harness;
+using Fp8Lm.Parity.Tests.Reference;
+using Xunit;
+
+namespace Fp8Lm.Parity.Tests;
+
+/// <summary>
+/// Generated programs on the CPU against the float64 reference, for every model and recipe: loss, logits and the gradient of every
+/// instance of every weight. The measure is the norm of the difference over the norm of the reference's tensor; a norm counts as at least
+/// a thousandth of the whole gradient's, so that a tensor whose gradient cancels is judged by what the optimizer would see.
+/// </summary>
+public sealed class CpuParityTests(ITestOutputHelper output)
+{
+    public static TheoryData<string, string> Programs => GraphTests.Recipes;
+
+    [Theory]
+    [MemberData(nameof(Programs))]
+    public void LossAndGradientsAgreeWithTheReference(string model, string recipe)
+    {
+        Problem problem = new(ModelSources.Spec(model));
+        ReferenceResult expected = ReferenceResult.Of(problem);
+        Tolerance tolerance = Tolerance.Of(recipe);
+        using ModelRun run = new(problem, recipe);
+        double loss = run.Train();
+        double[][][] gradients = run.Gradients();
+        double whole = Math.Sqrt(Measure.Flat(expected.Gradients).Sum(v => v * v));
+        List<string> wrong = [];
+        double worst = 0;
+        for (int p = 0; p < gradients.Length; p++)
+        {
+            for (int layer = 0; layer < gradients[p].Length; layer++)
+            {
+                double error = Measure.RelativeError(expected.Gradients[p][layer], gradients[p][layer], floor: whole * tolerance.Floor);
+                worst = Math.Max(worst, error);
+                if (!(error <= tolerance.Gradient))
+                {
+                    wrong.Add($"{problem.Name(p, layer)}: {error:E2}");
+                }
+            }
+        }
+
+        double lossError = Math.Abs(loss - expected.Loss) / expected.Loss;
+        double cosine = Measure.Cosine(Measure.Flat(expected.Gradients), Measure.Flat(gradients));
+        output.WriteLine(FormattableString.Invariant($"{model} {recipe}: loss {lossError:E2}, worst tensor {worst:E2}, 1 - cosine {1 - cosine:E2}"));
+        Assert.Equal([], wrong);
+        Assert.True(lossError <= tolerance.Loss, $"loss {loss:R} instead of {expected.Loss:R}");
+        Assert.True(1 - cosine <= tolerance.Angle, $"cosine {cosine:R}");
+    }
+
+    [Theory]
+    [MemberData(nameof(Programs))]
+    public void RecomputingABlockChangesNoBit(string model, string recipe) => AssertSameBits(model, recipe, p => new ModelRun(p, recipe, checkpointing: true));
+
+    [Theory]
+    [MemberData(nameof(Programs))]
+    public void TheNumberOfWorkersChangesNoBit(string model, string recipe) => AssertSameBits(model, recipe, p => new ModelRun(p, recipe, workers: 5), p => new ModelRun(p, recipe, workers: 1));
+
+    /// <summary>Two passes over one micro-batch: the same mean loss, and gradients twice as large.</summary>
+    [Theory]
+    [MemberData(nameof(Programs))]
+    public void GradientsAddUp(string model, string recipe)
+    {
+        Problem problem = new(ModelSources.Spec(model));
+        using ModelRun run = new(problem, recipe);
+        double loss = run.Train();
+        double[] once = Measure.Flat(run.Gradients());
+        double again = run.Train(times: 2);
+        Assert.Equal(loss, again, 1e-12);
+        Assert.True(Measure.RelativeError([.. once.Select(v => 2 * v)], Measure.Flat(run.Gradients())) < 1e-6);
+    }
+
+    [Theory]
+    [MemberData(nameof(Programs))]
+    public void EvaluationMeasuresTheSameLoss(string model, string recipe)
+    {
+        Problem problem = new(ModelSources.Spec(model));
+        using ModelRun run = new(problem, recipe);
+        double evaluated = run.Evaluate(), trained = run.Train();
+        if (model == nameof(Models.DropoutModel))
+        {
+            Assert.NotEqual(evaluated, trained);
+        }
+        else
+        {
+            Assert.Equal(trained, evaluated);
+        }
+    }
+
+    private static void AssertSameBits(string model, string recipe, Func<Problem, ModelRun> other, Func<Problem, ModelRun>? one = null)
+    {
+        Problem problem = new(ModelSources.Spec(model));
+        using ModelRun a = one is null ? new ModelRun(problem, recipe) : one(problem), b = other(problem);
+        Assert.Equal(a.Train(), b.Train());
+        Assert.True(a.GradientBytes().AsSpan().SequenceEqual(b.GradientBytes()), Differences(problem, a.Gradients(), b.Gradients()));
+    }
+
+    private static string Differences(Problem problem, double[][][] a, double[][][] b) => string.Join(", ",
+        from p in Enumerable.Range(0, a.Length)
+        from l in Enumerable.Range(0, a[p].Length)
+        where !a[p][l].SequenceEqual(b[p][l])
+        select FormattableString.Invariant($"{problem.Name(p, l)} {Measure.RelativeError(a[p][l], b[p][l]):E1}"));
+}

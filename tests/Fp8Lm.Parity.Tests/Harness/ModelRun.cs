@@ -1,0 +1,132 @@
+using System;
+using System.Linq;
+using System.Reflection;
+using Fp8Lm.Cpu;
+using Fp8Lm.Execution;
+using Fp8Lm.Parity.Tests.Reference;
+using Fp8Lm.Training;
+
+namespace Fp8Lm.Parity.Tests.Harness;
+
+/// <summary>A generated program on the CPU with the numbers of a <see cref="Problem"/>.</summary>
+internal sealed class ModelRun : IDisposable
+{
+    private readonly Problem problem;
+    private readonly CpuPool pool;
+    private readonly bool fp8;
+
+    public ModelRun(Problem problem, string recipe, bool checkpointing = false, int workers = 2)
+    {
+        this.problem = problem;
+        Definition = DefinitionOf(problem.Spec.Name);
+        Program = Definition.Program(recipe);
+        DimBinding dims = new([problem.MicroBatch, problem.Sequence, .. problem.Size.Values]);
+        pool = new CpuPool(workers);
+        Session = new CpuSession(MemoryPlan.Create(Definition, Program, dims, checkpointing), pool);
+        fp8 = Program.Scaling is not null;
+        LoadWeights();
+        LoadBatch(problem.Tokens, problem.Labels, problem.LabelWeights);
+        Session.WriteState(problem.State);
+        Program.CastWeights(Session);
+        Calibrate();
+    }
+
+    public ModelDefinition Definition { get; }
+
+    public ModelProgram Program { get; }
+
+    public CpuSession Session { get; }
+
+    public static ModelDefinition DefinitionOf(string model)
+    {
+        Type type = typeof(ModelRun).Assembly.GetType("Fp8Lm.Parity.Tests.Models." + model)!;
+        return (ModelDefinition)type.GetProperty("Definition", BindingFlags.Public | BindingFlags.Static)!.GetValue(null)!;
+    }
+
+    /// <summary>Forward, loss and backward of the micro-batch, <paramref name="times"/> times over, on cleared gradients; the mean loss.</summary>
+    public double Train(int times = 1)
+    {
+        Session.WriteState(problem.State);
+        Session.Clear(Session.GradientArena, Session.ParameterElements * sizeof(float));
+        for (int i = 0; i < times; i++)
+        {
+            Program.TrainMicroBatch(Session);
+        }
+
+        StepState state = Session.ReadState();
+        return state.LossSum / state.WeightSum;
+    }
+
+    /// <summary>The mean loss in evaluation.</summary>
+    public double Evaluate()
+    {
+        Session.WriteState(problem.State with { Training = 0 });
+        Program.Forward(Session);
+        Program.Loss(Session, train: false);
+        StepState state = Session.ReadState();
+        return state.LossSum / state.WeightSum;
+    }
+
+    /// <summary>Logits of all tokens, chunk by chunk.</summary>
+    public double[] Logits()
+    {
+        Session.WriteState(problem.State);
+        Program.Forward(Session);
+        long chunk = Program.ChunkRows(Session.Dims), vocabulary = Trainer.Vocabulary(Definition, Session.Dims);
+        double[] logits = new double[problem.TokenCount * vocabulary];
+        for (long first = 0; first < problem.TokenCount; first += chunk)
+        {
+            Program.Logits(Session, first / chunk);
+            long rows = Math.Min(chunk, problem.TokenCount - first);
+            float[] values = Session.Read<float>(Session.Buffer(Program.LogitsBuffer, 0), rows * vocabulary);
+            for (long i = 0; i < values.Length; i++)
+            {
+                logits[(first * vocabulary) + i] = values[i];
+            }
+        }
+
+        return logits;
+    }
+
+    /// <summary>Gradients by parameter, layer and element.</summary>
+    public double[][][] Gradients() => [.. problem.Weights.Select((p, index) => p.Select((l, layer) =>
+        System.Array.ConvertAll(Session.Read<float>(Session.Gradient(index, layer), l.Length), v => (double)v)).ToArray())];
+
+    /// <summary>The bytes of all gradients.</summary>
+    public byte[] GradientBytes() => Session.Read<byte>(Session.GradientArena, Session.ParameterElements * sizeof(float));
+
+    public void LoadBatch(int[] tokens, int[] labels, float[] weights)
+    {
+        Session.Write<int>(tokens, Session.Tokens);
+        Session.Write<int>(labels, Session.Labels);
+        Session.Write<float>(weights, Session.LabelWeights);
+    }
+
+    public void Dispose()
+    {
+        Session.Dispose();
+        pool.Dispose();
+    }
+
+    private void LoadWeights()
+    {
+        for (int p = 0; p < problem.Weights.Length; p++)
+        {
+            for (int layer = 0; layer < problem.Weights[p].Length; layer++)
+            {
+                Session.Write<float>(System.Array.ConvertAll(problem.Weights[p][layer], v => (float)v), Session.Master(p, layer));
+            }
+        }
+    }
+
+    /// <summary>As the trainer does before step 1: the scales come to fit this very batch.</summary>
+    private void Calibrate()
+    {
+        for (int pass = 0; fp8 && pass < 3; pass++)
+        {
+            Program.TrainMicroBatch(Session);
+            Program.UpdateScales(Session);
+            Program.CastWeights(Session);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+using System;
+using System.Collections.Concurrent;
+using System.Collections.Generic;
+using System.IO;
+using System.Linq;
+using System.Threading;
+using Fp8Lm.Generators.Frontend;
+using Fp8Lm.Generators.Model;
+using Microsoft.CodeAnalysis;
+using Microsoft.CodeAnalysis.CSharp;
+
+namespace Fp8Lm.Parity.Tests.Harness;
+
+/// <summary>The files of Models/ as the compiler's front end reads them: the same text that the generator compiled into this assembly.</summary>
+internal static class ModelSources
+{
+    private static readonly Lazy<CSharpCompilation> Compilation = new(Compile);
+    private static readonly ConcurrentDictionary<string, Lazy<ModelSpec>> Specs = new(StringComparer.Ordinal);
+
+    /// <summary>Names of all models, in order.</summary>
+    public static IEnumerable<string> Names { get; } =
+        typeof(ModelSources).Assembly.GetManifestResourceNames().Select(n => Path.GetFileNameWithoutExtension(n)).Order(StringComparer.Ordinal);
+
+    public static ModelSpec Spec(string model) => Specs.GetOrAdd(model, static name => new Lazy<ModelSpec>(() => Read(name))).Value;
+
+    private static ModelSpec Read(string model)
+    {
+        INamedTypeSymbol type = Compilation.Value.GetTypeByMetadataName("Fp8Lm.Parity.Tests.Models." + model)
+            ?? throw new ArgumentException($"Models/{model}.cs declares no {model}", nameof(model));
+        ReadResult read = ModelReader.Read(type, Compilation.Value, CancellationToken.None);
+        return read.Spec ?? throw new InvalidOperationException(string.Join("; ", read.Errors.Select(e => e.Code + " " + string.Join(", ", e.Arguments))));
+    }
+
+    private static CSharpCompilation Compile()
+    {
+        CSharpParseOptions options = new(LanguageVersion.Preview);
+        SyntaxTree[] trees = [.. typeof(ModelSources).Assembly.GetManifestResourceNames().Select(n => CSharpSyntaxTree.ParseText(Text(n), options, n))];
+        IEnumerable<MetadataReference> references = ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator)
+            .Where(p => Path.GetFileName(p) is var name && (name.StartsWith("System.", StringComparison.Ordinal) || name is "netstandard.dll" or "mscorlib.dll" or "Fp8Lm.Attributes.dll"))
+            .Select(p => MetadataReference.CreateFromFile(p));
+        return CSharpCompilation.Create("Models", trees, references, new CSharpCompilationOptions(OutputKind.DynamicallyLinkedLibrary, nullableContextOptions: NullableContextOptions.Enable));
+    }
+
+    private static string Text(string resource)
+    {
+        using StreamReader reader = new(typeof(ModelSources).Assembly.GetManifestResourceStream(resource)!);
+        return reader.ReadToEnd();
+    }
+}

@@ -1,0 +1,19 @@
+using System;
+using System.Linq;
+using Fp8Lm.Generators.Ir;
+using Fp8Lm.Generators.Passes.Autodiff;
+using Fp8Lm.Parity.Tests.Harness;
+
+namespace Fp8Lm.Parity.Tests.Reference;
+
+/// <summary>Loss, logits and gradients of a problem in float64, from the graph right after differentiation.</summary>
+internal sealed record ReferenceResult(double Loss, double[] Logits, double[][][] Gradients)
+{
+    public static ReferenceResult Of(Problem problem)
+    {
+        Graph graph = CompilerPasses.Construct(problem.Spec);
+        ReverseModeAutodiff.Run(graph);
+        GraphInterpreter run = GraphInterpreter.Run(graph, problem);
+        return new ReferenceResult(run.Loss, run.Logits, run.Gradients);
+    }
+}
