@@ -59,7 +59,10 @@ internal static class GraphPrinter
             {
                 text.Append($"{block.Phase.ToString().ToLowerInvariant()} {block.Name}: {(group.Anchor is null ? "row" : group.Anchor.Op.ToString())} [{group.Space}]\n");
                 text.Append("  nodes  ").Append(string.Join(", ", group.Members.Select(m => $"%{numbers[m].ToString(CultureInfo.InvariantCulture)} {m.Op}"))).Append('\n');
-                text.Append("  stores ").Append(string.Join(", ", group.Stores.Select(Name))).Append('\n');
+                if (group.Stores.Count > 0)
+                {
+                    text.Append("  stores ").Append(string.Join(", ", group.Stores.Select(Name))).Append('\n');
+                }
             }
         }
 

@@ -1,0 +1,141 @@
+using System;
+using System.Linq;
+using Fp8Lm.Generators.Emit;
+using Fp8Lm.Generators.Tests.Harness;
+using Xunit;
+
+namespace Fp8Lm.Generators.Tests.Passes;
+
+/// <summary>Where casts come to be, and where they end up.</summary>
+public sealed class PrecisionPassTests
+{
+    private const string Loop = """
+        [Fp8Model(Recipes = [Recipe.TransformerEngine])]
+        public partial class M
+        {
+            static readonly Dim Vocab = new(), Width = new(), Layers = new();
+            [ModelSize] static readonly Size Small = new() { [Vocab] = 256, [Width] = 64, [Layers] = 2 };
+            readonly Weight table = new(Vocab, Width);
+            readonly Repeat<Layer> layers = new(Layers, () => new Layer(Width));
+            Tensor Forward(Tokens ids)
+            {
+                Tensor x = Embed(table, ids);
+                foreach (Layer layer in layers) x = layer.Forward(x);
+                return Linear(x, table);
+            }
+        }
+
+        [Fp8Module]
+        public partial class Layer(Dim width)
+        {
+            readonly Weight w = new(width, width);
+            public Tensor Forward(Tensor x) => x + Linear(x, w);
+        }
+        """;
+
+    private static CompiledProgram Compile(string source, string recipe) => CompilerTest.Compile(source, CompilerTest.Recipe(recipe));
+
+    [Theory]
+    [InlineData("Fp32", 0)]
+    [InlineData("Bf16", 0)]
+    [InlineData("TransformerEngine", 3)]
+    [InlineData("TransformerEngineCurrent", 3)]
+    public void EveryOperandIsQuantisedOnce(string recipe, int casts)
+    {
+        PrintedIr ir = Compile(Loop, recipe).After("PrecisionAssignment");
+
+        // Input, weight and output gradient of the one linear in a block; the head stays in the compute format.
+        Assert.Equal(casts, ir.Of("Quantize").Count());
+        Assert.Equal(casts, ir.Of("Quantize").Select(q => q.Inputs[0]).Distinct().Count());
+        Assert.Equal(recipe == "TransformerEngineCurrent" ? casts : 0, ir.Of("Amax").Count());
+    }
+
+    [Theory]
+    [InlineData("Bf16", "Cast")]
+    [InlineData("TransformerEngine", "Quantize")]
+    public void WeightsAreCastInSetup(string recipe, string cast)
+    {
+        PrintedIr ir = Compile(Loop, recipe).After("PrecisionAssignment");
+
+        Assert.All(ir.Nodes.Where(n => n.Op == cast && ir.Nodes[n.Inputs[0]].Op == "Parameter"), n => Assert.StartsWith("setup ", n.Block, StringComparison.Ordinal));
+        Assert.Contains(ir.Nodes, n => n.Op == cast && n.Block == "setup layers");
+    }
+
+    [Fact]
+    public void Fp8ProductsReadBothOperandsKMajor()
+    {
+        PrintedIr ir = Compile(Loop, "TransformerEngine").After("PrecisionAssignment");
+
+        PrintedNode[] products = [.. ir.Of("Gemm").Where(g => g.Block.EndsWith(" layers", StringComparison.Ordinal))];
+        Assert.Equal(3, products.Length);
+        Assert.All(products, g => Assert.Contains(", TN", g.Data, StringComparison.Ordinal));
+        Assert.Equal(["dgrad", "wgrad"], products.Where(g => g.Data.Contains("promote", StringComparison.Ordinal)).Select(g => g.Data[1..6]));
+    }
+
+    [Fact]
+    public void ACastOfTheLayersInputMovesToTheLayerBefore()
+    {
+        CompiledProgram program = Compile(Loop, "TransformerEngine");
+        PrintedIr before = program.After("PrecisionAssignment"), after = program.After("CastPlacement");
+
+        Assert.Contains(before.Of("Quantize"), q => before.Root(q.Inputs[0]).Op == "CarryIn");
+        Assert.DoesNotContain(after.Of("Quantize"), q => after.Root(q.Inputs[0]).Op == "CarryIn");
+        // One cast of the value before the first layer, one of each layer's result; both copies are carried.
+        Assert.Single(after.Of("Quantize"), q => q.Block == "forward stem" && q.Data.Contains("@First", StringComparison.Ordinal));
+        Assert.Single(after.Of("Quantize"), q => q.Block == "forward layers" && q.Data.Contains("@NextLayer", StringComparison.Ordinal));
+        Assert.Equal(2, after.Carries.Count(c => c.Block == "forward layers" && after.Nodes[c.Initial].Op == "Quantize"));
+    }
+
+    [Theory]
+    [InlineData("Gpt")]
+    [InlineData("Llama")]
+    [InlineData("GptJ")]
+    [InlineData("Gemma")]
+    [InlineData("SpeedRun")]
+    public void NoCastReadsACarriedValue(string model)
+    {
+        PrintedIr ir = Compile(CompilerTest.Models[model], "TransformerEngine").After("CastPlacement");
+
+        Assert.NotEmpty(ir.Of("Quantize"));
+        Assert.DoesNotContain(ir.Of("Quantize"), q => ir.Root(q.Inputs[0]).Op == "CarryIn");
+    }
+
+    [Fact]
+    public void ACastOfAConcatenationBecomesCastsOfItsParts()
+    {
+        CompiledProgram program = Compile(ModelSources.Gpt, "TransformerEngine");
+        PrintedIr before = program.After("PrecisionAssignment"), after = program.After("CastPlacement");
+
+        // The gradient of q, k and v together.
+        Assert.Single(before.Of("Quantize"), q => before.Root(q.Inputs[0]).Op == "Concat");
+        Assert.DoesNotContain(after.Of("Quantize"), q => after.Root(q.Inputs[0]).Op == "Concat");
+        Assert.Equal(3, after.Of("Quantize").Count(q => after.Root(q.Inputs[0]).Op.StartsWith("AttentionGrad", StringComparison.Ordinal)));
+    }
+
+    [Fact]
+    public void APartOfTwoWholesIsCopied()
+    {
+        CompiledProgram program = CompilerTest.Compile(FrontendTest.Model("return Linear(Concat(x, x), w);", "readonly Weight w = new(Width, 2 * Width);"), CompilerTest.Recipe("Fp32"));
+
+        Assert.Empty(program.After("CastPlacement").Of("Cast"));
+        PrintedIr after = program.After("ViewCopies");
+        PrintedNode concat = after.Of("Concat").First(c => c.Block == "forward stem");
+        Assert.Equal("Cast", after.Nodes[concat.Inputs[1]].Op);
+        Assert.Equal(2, concat.Inputs.Distinct().Count());
+    }
+
+    [Fact]
+    public void AValueThatOnlyChangesItsSlotIsCopied()
+    {
+        string source = Loop.Replace("Tensor x = Embed(table, ids);", "Tensor x = Embed(table, ids), y = Silu(x);", StringComparison.Ordinal)
+            .Replace("x = layer.Forward(x);", "{ Tensor t = layer.Forward(x) * y; y = x; x = t; }", StringComparison.Ordinal)
+            .Replace("Linear(x, table)", "Linear(x + y, table)", StringComparison.Ordinal);
+        CompiledProgram program = Compile(source, "Fp32");
+        PrintedIr before = program.After("ViewCopies"), after = program.After("CarryCopies");
+
+        Assert.Contains(before.Carries, c => c.Block == "forward layers" && before.Root(c.Result).Op == "CarryIn");
+        Assert.DoesNotContain(after.Carries, c => after.Root(c.Result).Op is "CarryIn" or "CarryOut" or "Slice");
+        // No slot is filled by a value that also fills another.
+        Assert.Distinct(after.Carries.Select(c => after.Root(c.Result).Id));
+    }
+}
