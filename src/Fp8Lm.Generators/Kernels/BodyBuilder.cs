@@ -34,7 +34,8 @@ internal sealed class BodyBuilder
 
     /// <summary>One number per row of the space; a weight of one number, or of one per head, is that too.</summary>
     private bool RowScalar(Value value) => value.Type.Rows == RowKind.Scalar
-        || (value.Type.Columns.IsOne && !program.Space.Columns.IsOne && (value.Type.Rows == program.Space.Rows || value.Type.Rows == RowKind.Parameter));
+        || (value.Type.Columns.IsOne && !program.Space.Columns.IsOne && (value.Type.Rows == program.Space.Rows || value.Type.Rows == RowKind.Parameter)
+            && (value.Type.Elements.IsOne || value.Type.Outer.Equals(program.Space.Outer)));
 
     public void Build(IReadOnlyList<Node> outputs, IReadOnlyList<Value> stores)
     {
@@ -222,8 +223,7 @@ internal sealed class BodyBuilder
             return true;
         }
 
-        return context.Buffers.Places.ContainsKey(value) && (!context.Fusion.Owner.TryGetValue(value.Node, out FusedGroup? owner) || owner != Group)
-            && (owner is null || owner.Stores.Contains(value));
+        return context.Buffers.Places.ContainsKey(value) && (!context.Fusion.Owner.ContainsKey(value.Node) || context.Fusion.IsRead(value, Group));
     }
 
     private LoadStatement Load(string name, Value value, PairSwap? swap)

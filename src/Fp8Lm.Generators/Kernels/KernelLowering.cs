@@ -111,6 +111,7 @@ internal sealed class KernelLowering
     private GemmOperand Operand(KernelProgram program, Value value, bool kMajor, string name)
     {
         context.Operand(program, value, name);
+        TensorType read = value.Type;
         value = FusionPlan.Peel(value);
         TensorType type = value.Type;
         if (value.Op == OpCode.Parameter)
@@ -125,7 +126,10 @@ internal sealed class KernelLowering
             return new GemmOperand(place.Format, kMajor, rows, context.Buffers.Buffers[place.Buffer].Columns);
         }
 
-        DimExpr pitch = type.Rows == RowKind.Parameter ? type.Columns : type.Outer.IsOne ? place.Pitch : place.OuterPitch;
+        // Rows are those of the operand as the GEMM sees it, not as it was stored: heads may have been merged or split since.
+        DimExpr pitch = type.Rows == RowKind.Parameter ? type.Columns
+            : read.Outer.IsOne ? place.Pitch
+            : read.Columns.Equals(type.Columns) ? place.OuterPitch : read.Columns;
         return new GemmOperand(place.Format, kMajor, pitch, null);
     }
 

@@ -163,7 +163,7 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
 
         AccessBase start = type.Rows == RowKind.Position && space.Rows == RowKind.Token ? AccessBase.Position : AccessBase.Token;
         bool full = type.Elements.Equals(space.Outer * space.Columns);
-        if (full && !(type.Columns.IsOne && !space.Columns.IsOne))
+        if (full)
         {
             // Flat values are contiguous within a token, so any split into outer and columns reads them.
             DimExpr outerPitch = type.Columns.Equals(space.Columns) ? place.OuterPitch : space.Columns;

@@ -4,8 +4,8 @@ using Fp8Lm.Generators.Ir;
 namespace Fp8Lm.Generators.Passes;
 
 /// <summary>
-/// Element-wise ops on [.., H, D] whose operands all have that shape run on the flat [.., H * D]: then they meet GEMMs, casts and each
-/// other in one index space and fuse.
+/// Element-wise ops on [.., H, D] whose operands are all computed on flat rows, or by attention, run on the flat [.., H * D]: then they meet
+/// GEMMs, casts and each other in one index space and fuse.
 /// </summary>
 internal static class Canonicalization
 {
@@ -25,12 +25,23 @@ internal static class Canonicalization
         }
 
         TensorType type = node.Types[0];
-        if (!node.Inputs.All(i => i.Type.Rows == RowKind.Scalar || (i.Type.Rows == RowKind.Token && i.Type.Dims.SequenceEqual(type.Dims))))
+        if (!node.Inputs.All(i => i.Type.Rows == RowKind.Scalar || (i.Type.Rows == RowKind.Token && i.Type.Dims.SequenceEqual(type.Dims) && IsFlat(i))))
         {
             return null;
         }
 
         Value[] flat = [.. node.Inputs.Select(i => i.Type.Rows == RowKind.Scalar ? i : b.Reshape(i, [type.Elements]))];
         return [b.Reshape(b.Node(node.Op, flat, type.Flat(), node.Data), type.Dims)];
+    }
+
+    /// <summary>Computed on flat rows: what is computed per head (norms of queries, rotary embedding) stays with its heads, and so do its users.</summary>
+    private static bool IsFlat(Value value)
+    {
+        while (value.Op == OpCode.Reshape)
+        {
+            value = value.Node.Inputs[0];
+        }
+
+        return value.Type.Dims.Count == 1 || value.Node.Class is OpClass.Anchor or OpClass.Leaf;
     }
 }

@@ -39,7 +39,7 @@ internal sealed class ModelRun : IDisposable
 
     public static ModelDefinition DefinitionOf(string model)
     {
-        Type type = typeof(ModelRun).Assembly.GetType("Fp8Lm.Parity.Tests.Models." + model)!;
+        Type type = typeof(Models.Gpt2).Assembly.GetType("Fp8Lm.Parity.Models." + model)!;
         return (ModelDefinition)type.GetProperty("Definition", BindingFlags.Public | BindingFlags.Static)!.GetValue(null)!;
     }
 
@@ -55,6 +55,14 @@ internal sealed class ModelRun : IDisposable
 
         StepState state = Session.ReadState();
         return state.LossSum / state.WeightSum;
+    }
+
+    /// <summary>The same once, on a session that stands before this one's.</summary>
+    public void Train(Session session)
+    {
+        Session.WriteState(problem.State);
+        Session.Clear(Session.GradientArena, Session.ParameterElements * sizeof(float));
+        Program.TrainMicroBatch(session);
     }
 
     /// <summary>The mean loss in evaluation.</summary>

@@ -11,7 +11,7 @@ using Microsoft.CodeAnalysis.CSharp;
 
 namespace Fp8Lm.Parity.Tests.Harness;
 
-/// <summary>The files of Models/ as the compiler's front end reads them: the same text that the generator compiled into this assembly.</summary>
+/// <summary>The files of Fp8Lm.Parity.Models as the compiler's front end reads them: the same text that the generator compiled there.</summary>
 internal static class ModelSources
 {
     private static readonly Lazy<CSharpCompilation> Compilation = new(Compile);
@@ -25,8 +25,8 @@ internal static class ModelSources
 
     private static ModelSpec Read(string model)
     {
-        INamedTypeSymbol type = Compilation.Value.GetTypeByMetadataName("Fp8Lm.Parity.Tests.Models." + model)
-            ?? throw new ArgumentException($"Models/{model}.cs declares no {model}", nameof(model));
+        INamedTypeSymbol type = Compilation.Value.GetTypeByMetadataName("Fp8Lm.Parity.Models." + model)
+            ?? throw new ArgumentException($"{model}.cs declares no {model}", nameof(model));
         ReadResult read = ModelReader.Read(type, Compilation.Value, CancellationToken.None);
         return read.Spec ?? throw new InvalidOperationException(string.Join("; ", read.Errors.Select(e => e.Code + " " + string.Join(", ", e.Arguments))));
     }

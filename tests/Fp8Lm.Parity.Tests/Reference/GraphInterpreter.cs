@@ -40,6 +40,9 @@ internal sealed class GraphInterpreter
     /// <summary>Logits [tokens, vocabulary].</summary>
     public double[] Logits => values[(graph.Logits, -1)].Data;
 
+    /// <summary>A value of the graph; layer -1 outside of loops.</summary>
+    public RealArray Value(Value value, int layer) => Read(value, layer);
+
     private double lossSum;
     private double weightSum;
 

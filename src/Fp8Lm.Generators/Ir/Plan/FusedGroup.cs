@@ -40,6 +40,10 @@ internal sealed class FusionPlan
 
     public Dictionary<Node, FusedGroup> Owner { get; } = [];
 
+    /// <summary>Whether a kernel reads the value from memory: another one that runs before stores it.</summary>
+    public bool IsRead(Value value, FusedGroup reader) =>
+        Owner.TryGetValue(value.Node, out FusedGroup? owner) && owner != reader && owner.Stores.Contains(value) && (owner.Block != reader.Block || owner.Index < reader.Index);
+
     public IEnumerable<FusedGroup> Of(Block block) => Groups.Where(g => g.Block == block).OrderBy(g => g.Index);
 
     /// <summary>The value under reshapes: same memory, same numbers in the same order.</summary>

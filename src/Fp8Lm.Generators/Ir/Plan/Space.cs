@@ -17,5 +17,12 @@ internal sealed record Space(RowKind Rows, DimExpr Outer, DimExpr Columns)
     /// <summary>One number per row of <paramref name="other"/>.</summary>
     public bool IsRowScalarOf(Space other) => Rows == other.Rows && Columns.IsOne && Outer.Equals(other.Outer);
 
+    /// <summary>
+    /// Whether a value of that type can be computed on the fly in this space. Flat values can in spaces of heads, but not the other way: what
+    /// repeats with every head, or is one number per head, has no place in flat rows.
+    /// </summary>
+    public bool Computes(TensorType type) =>
+        type.Rows != RowKind.Token || type.Dims.Count <= 1 || (type.Columns.Equals(Columns) && type.Outer.Equals(Outer)) || (type.Columns.IsOne && type.Outer.Equals(Outer));
+
     public override string ToString() => $"{Rows.ToString().ToLowerInvariant()}s{(Outer.IsOne ? "" : " * " + Outer)} x {Columns}";
 }

@@ -21,6 +21,7 @@ internal sealed class FusionGrouping
     private readonly Graph graph;
     private readonly FusionPlan plan = new();
     private readonly HashSet<Value> pinned = [];
+    private int front;
 
     private FusionGrouping(Graph graph) => this.graph = graph;
 
@@ -244,7 +245,10 @@ internal sealed class FusionGrouping
 
         if (!plan.Owner.ContainsKey(value.Node))
         {
-            Join(value.Node, NewGroup(value.Node.Block, null, Space.Of(value.Node)));
+            // It depends on nothing that its block computes, so it can run before every kernel that may read it.
+            FusedGroup group = new(--front, value.Node.Block, null, Space.Of(value.Node));
+            plan.Groups.Add(group);
+            Join(value.Node, group);
             StoreOperands(plan.Owner[value.Node]);
         }
 
@@ -296,7 +300,7 @@ internal sealed class FusionGrouping
     {
         value = FusionPlan.Peel(value);
         OpClass kind = value.Node.Class;
-        if (kind == OpClass.Leaf || value.Op == OpCode.Amax || (plan.Owner.TryGetValue(value.Node, out FusedGroup? owner) && owner == group) || IsStored(value))
+        if (kind == OpClass.Leaf || value.Op == OpCode.Amax || (plan.Owner.TryGetValue(value.Node, out FusedGroup? owner) && owner == group) || plan.IsRead(value, group))
         {
             return;
         }
@@ -309,7 +313,7 @@ internal sealed class FusionGrouping
 
         bool owned = plan.Owner.ContainsKey(value.Node);
         bool setup = value.Node.Block.Phase == Phase.Setup && group.Block.Phase != Phase.Setup;
-        if (setup)
+        if (setup || (FusionPlan.IsInline(value) && !group.Space.Computes(value.Type)))
         {
             Materialize(value);
         }

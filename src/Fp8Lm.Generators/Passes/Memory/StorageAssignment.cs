@@ -348,8 +348,7 @@ internal sealed class StorageAssignment
                 }
             }
 
-            bool stored = fusion.Owner.TryGetValue(value.Node, out FusedGroup? owner) && owner.Stores.Contains(value);
-            if (FusionPlan.IsInline(value) && !stored)
+            if (FusionPlan.IsInline(value) && !fusion.IsRead(value, group))
             {
                 foreach (Value input in value.Node.Inputs)
                 {

@@ -1,6 +1,6 @@
 using static Fp8Lm.Ops;
 
-namespace Fp8Lm.Parity.Tests.Models;
+namespace Fp8Lm.Parity.Models;
 
 /// <summary>Weights in element-wise expressions, in every shape that broadcasts: one number, one per head, one per feature of a head, one per element.</summary>
 [Fp8Model(Recipes = [Recipe.Fp32, Recipe.TransformerEngine])]

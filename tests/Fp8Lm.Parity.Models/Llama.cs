@@ -1,6 +1,6 @@
 using static Fp8Lm.Ops;
 
-namespace Fp8Lm.Parity.Tests.Models;
+namespace Fp8Lm.Parity.Models;
 
 /// <summary>LLaMA: RMSNorm, rotary halves, grouped queries, SwiGLU, a head of its own, z-loss (Touvron et al. 2023; PaLM for the z-loss).</summary>
 [Fp8Model(Recipes = [Recipe.Fp32, Recipe.Bf16, Recipe.TransformerEngine, Recipe.TransformerEngineCurrent])]

@@ -1,6 +1,6 @@
 using static Fp8Lm.Ops;
 
-namespace Fp8Lm.Parity.Tests.Models;
+namespace Fp8Lm.Parity.Models;
 
 /// <summary>Gemma-like: norms on queries and keys, sliding and full attention in turns, gains around one, norms on both sides, soft-capped logits.</summary>
 [Fp8Model(Recipes = [Recipe.Fp32, Recipe.Bf16, Recipe.TransformerEngine, Recipe.TransformerEngineCurrent])]

@@ -1,6 +1,6 @@
 using static Fp8Lm.Ops;
 
-namespace Fp8Lm.Parity.Tests.Models;
+namespace Fp8Lm.Parity.Models;
 
 /// <summary>Reductions and softmax over features and over heads, and norms without gain.</summary>
 [Fp8Model(Recipes = [Recipe.Fp32, Recipe.TransformerEngine])]

@@ -1,6 +1,6 @@
 using static Fp8Lm.Ops;
 
-namespace Fp8Lm.Parity.Tests.Models;
+namespace Fp8Lm.Parity.Models;
 
 /// <summary>Dropout on the embedding, on a product's output, on heads and inside of an MLP, in a checkpointed stack.</summary>
 [Fp8Model(Recipes = [Recipe.Fp32, Recipe.TransformerEngine])]

@@ -1,6 +1,6 @@
 using static Fp8Lm.Ops;
 
-namespace Fp8Lm.Parity.Tests.Models;
+namespace Fp8Lm.Parity.Models;
 
 /// <summary>Slices, splits, concatenations and reshapes, with unequal parts and values that belong to two wholes.</summary>
 [Fp8Model(Recipes = [Recipe.Fp32, Recipe.TransformerEngineCurrent])]

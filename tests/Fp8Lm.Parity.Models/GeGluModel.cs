@@ -1,6 +1,6 @@
 using static Fp8Lm.Ops;
 
-namespace Fp8Lm.Parity.Tests.Models;
+namespace Fp8Lm.Parity.Models;
 
 /// <summary>A GeGLU block with the exact GELU, gate and value from one product (Shazeer 2020), after norms without bias; scaled embedding.</summary>
 [Fp8Model(Recipes = [Recipe.Fp32, Recipe.Bf16, Recipe.TransformerEngine, Recipe.TransformerEngineCurrent])]

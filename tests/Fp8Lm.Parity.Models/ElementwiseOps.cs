@@ -1,6 +1,6 @@
 using static Fp8Lm.Ops;
 
-namespace Fp8Lm.Parity.Tests.Models;
+namespace Fp8Lm.Parity.Models;
 
 /// <summary>Every element-wise function and comparison of the language, in the epilogues of two products and on the stream.</summary>
 [Fp8Model(Recipes = [Recipe.Fp32, Recipe.TransformerEngine])]

@@ -1,6 +1,6 @@
 using static Fp8Lm.Ops;
 
-namespace Fp8Lm.Parity.Tests.Models;
+namespace Fp8Lm.Parity.Models;
 
 /// <summary>Two stacks; a second value carried through one, a captured value in both, a module used in every layer and outside.</summary>
 [Fp8Model(Recipes = [Recipe.Fp32, Recipe.TransformerEngineCurrent])]

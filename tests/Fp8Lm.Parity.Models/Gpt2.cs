@@ -1,6 +1,6 @@
 using static Fp8Lm.Ops;
 
-namespace Fp8Lm.Parity.Tests.Models;
+namespace Fp8Lm.Parity.Models;
 
 /// <summary>GPT-2: learned positions, LayerNorm with bias before each part, tanh GELU, tied head (Radford et al. 2019).</summary>
 [Fp8Model(Recipes = [Recipe.Fp32, Recipe.Bf16, Recipe.TransformerEngine, Recipe.TransformerEngineCurrent])]
