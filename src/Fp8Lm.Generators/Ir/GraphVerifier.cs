@@ -21,8 +21,7 @@ internal static class GraphVerifier
 
                 foreach (Value input in node.Inputs)
                 {
-                    // Weights exist before anything runs, so casts in setup may read a leaf that stands in a later block.
-                    if (input.Op != OpCode.Parameter && !defined.Contains(input.Node))
+                    if (!defined.Contains(input.Node))
                     {
                         throw Error(graph, pass, $"{node} uses {input} before it is defined");
                     }
