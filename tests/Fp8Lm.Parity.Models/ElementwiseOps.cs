@@ -17,7 +17,7 @@ public partial class ElementwiseOps
     {
         Tensor x = Embed(tokens, ids);
         foreach (ElementwiseLayer layer in layers) x = layer.Forward(x);
-        return Linear(x, tokens);
+        return Linear(x * 0.25, tokens);
     }
 }
 

@@ -33,7 +33,7 @@ public sealed class KernelTests
         List<string> wrong = [];
         TracingSession tracer = new(run.Session, Check);
         run.Train(tracer);
-        Assert.Equal([], wrong);
+        Assert.True(wrong.Count == 0, string.Join("\n", wrong.Take(10)));
 
         void Check(int index, nint[] args)
         {

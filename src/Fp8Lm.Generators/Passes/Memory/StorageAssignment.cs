@@ -90,11 +90,18 @@ internal sealed class StorageAssignment
         Storage At(InstanceIndex index) => Contiguous(buffer, index, format, parameter.Type, data.Transposed, slabs ? BufferRows.Slabs : BufferRows.Tokens);
 
         plan.Places[parameter] = At(block.IncomingIndex);
-        plan.Places[FusionPlan.Peel(carry.Initial)] = At(block.InitialIndex);
-        plan.Places[FusionPlan.Peel(carry.Result)] = At(block.OutgoingIndex);
+        Place(carry.Initial, block.InitialIndex);
+        Place(carry.Result, block.OutgoingIndex);
         if (carry.Out is not null)
         {
             plan.Places[carry.Out.Out()] = At(block.FinalIndex);
+        }
+
+        // What fills a slot may be computed per head where the slot is flat.
+        void Place(Value value, InstanceIndex index)
+        {
+            value = FusionPlan.Peel(value);
+            plan.Places[value] = At(index) with { OuterPitch = value.Type.Columns };
         }
     }
 
@@ -143,7 +150,7 @@ internal sealed class StorageAssignment
             Value root = FusionPlan.Peel(part);
             Storage at = transposed
                 ? place with { Offset = start * TokenRows(rows) }
-                : place with { Offset = start, OuterPitch = whole.Type.Dims.Count > 1 ? whole.Type.Columns : part.Type.Columns };
+                : place with { Offset = start, OuterPitch = whole.Type.Dims.Count > 1 ? whole.Type.Columns : root.Type.Columns };
             plan.Places[root] = at;
             start += part.Type.Columns;
         }
@@ -196,7 +203,8 @@ internal sealed class StorageAssignment
     }
 
     private static Storage Contiguous(int buffer, InstanceIndex index, Format format, TensorType type, bool transposed, BufferRows rows) =>
-        new(buffer, index, format, transposed ? TokenRows(rows) * type.Outer : type.Elements, DimExpr.Zero, type.Columns, transposed, rows);
+        new(buffer, index, format, transposed ? TokenRows(rows) * type.Outer : rows is BufferRows.Slabs or BufferRows.ChunkSlabs ? type.Columns : type.Elements,
+            DimExpr.Zero, type.Columns, transposed, rows);
 
     private int AddBuffer(BufferSpec spec)
     {
