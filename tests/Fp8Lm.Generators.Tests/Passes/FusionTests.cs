@@ -16,15 +16,23 @@ public sealed class FusionTests
     private static IEnumerable<FusedGroup> Rows(CompiledProgram program) => program.Fusion.Groups.Where(g => g.IsRow && g.Block.Phase != Phase.Setup);
 
     /// <summary>Casts and transposed copies ride in the kernel that makes the value; only weights, which nobody makes, have kernels of their own.</summary>
-    [Theory]
-    [InlineData("Gpt")]
-    [InlineData("Llama")]
-    public void NoKernelOfAStepOnlyCasts(string model)
-    {
-        CompiledProgram program = Compile(model, "TransformerEngine");
+    [Fact]
+    public void NoKernelOfAGptStepOnlyCasts() => Assert.Equal([], OnlyCasts(Compile("Gpt", "TransformerEngine")));
 
-        Assert.All(Rows(program), g => Assert.False(g.Members.All(m => m.Class == OpClass.Cast), g.ToString()));
+    /// <summary>
+    /// The same for LLaMA, but for two: gradients of rotary embeddings are computed head by head, and a transposed copy wants whole tokens, so the gradients of
+    /// queries and keys are cast behind them. A third would be a missed fusion; with none this becomes the test above.
+    /// </summary>
+    [Fact]
+    public void OnlyGradientsOfRotaryEmbeddingsAreCastOnTheirOwn()
+    {
+        FusedGroup[] casts = OnlyCasts(Compile("Llama", "TransformerEngine"));
+
+        Assert.Equal(2, casts.Length);
+        Assert.All(casts, g => Assert.Equal((Phase.Backward, "rotary"), (g.Block.Phase, FusionPlan.Peel(g.Members.Single().Inputs[0]).Node.Label)));
     }
+
+    private static FusedGroup[] OnlyCasts(CompiledProgram program) => [.. Rows(program).Where(g => g.Members.All(m => m.Class == OpClass.Cast))];
 
     [Theory]
     [MemberData(nameof(CompilerTest.ModelsAndRecipes), MemberType = typeof(CompilerTest))]
