@@ -19,6 +19,7 @@ internal sealed class StorageAssignment
     private readonly RecipeSpec recipe;
     private readonly BufferPlan plan = new();
     private readonly Dictionary<Block, (int First, int Last)> spans = [];
+    private readonly HashSet<(int Buffer, Loop Loop)> captured = [];
 
     private StorageAssignment(Graph graph, FusionPlan fusion, RecipeSpec recipe)
     {
@@ -282,8 +283,9 @@ internal sealed class StorageAssignment
             }
         }
 
-        foreach (BufferSpec buffer in plan.Buffers)
+        for (int index = 0; index < plan.Buffers.Count; index++)
         {
+            BufferSpec buffer = plan.Buffers[index];
             if (buffer.Category == "Weights")
             {
                 buffer.First = 0;
@@ -292,8 +294,10 @@ internal sealed class StorageAssignment
 
             buffer.First = Math.Min(buffer.First, Math.Max(buffer.Last, 0));
             buffer.Last = Math.Max(buffer.Last, buffer.First);
-            Block? backward = graph.Blocks.FirstOrDefault(b => b.Phase == Phase.Backward && b.Loop is not null && b.Loop == buffer.Loop);
-            buffer.LastCheckpointed = backward is null ? buffer.Last : Math.Max(buffer.Last, spans[backward].Last);
+            // Under checkpointing the forward body runs again inside backward, and reads again what it captured from outside.
+            int number = index;
+            IEnumerable<Block> again = graph.Blocks.Where(b => b.Phase == Phase.Backward && b.Loop is not null && (b.Loop == buffer.Loop || captured.Contains((number, b.Loop))));
+            buffer.LastCheckpointed = again.Select(b => spans[b].Last).Append(buffer.Last).Max();
         }
     }
 
@@ -306,6 +310,11 @@ internal sealed class StorageAssignment
 
         BufferSpec buffer = plan.Buffers[place.Buffer];
         Block home = value.Node.Block;
+        if (block.Phase == Phase.Forward && block.Loop is not null)
+        {
+            captured.Add((place.Buffer, block.Loop));
+        }
+
         bool acrossBlocks = buffer.Scope != BufferScope.Single || block != home;
         if (acrossBlocks && block.Loop is not null)
         {

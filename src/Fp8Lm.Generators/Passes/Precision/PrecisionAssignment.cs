@@ -83,7 +83,8 @@ internal sealed class PrecisionAssignment
         }
 
         int scale = graph.Scales.Count;
-        graph.Scales.Add(new ScaleFamily((block.Loop is null || parameter ? "" : block.Loop.Name + ".*.") + (label.Length == 0 ? "value" : label) + (parameter ? "/weight" : block.Phase == Phase.Backward ? "/gradient" : "/input"), format, block.Loop, Carried: false));
+        string name = (block.Loop is null || parameter ? "" : block.Loop.Name + ".*.") + (label.Length == 0 ? "value" : label) + (parameter ? "/weight" : block.Phase == Phase.Backward ? "/gradient" : "/input");
+        graph.Scales.Add(new ScaleFamily(Unique(name), format, block.Loop, Carried: false));
         InstanceIndex index = block.Loop is null ? InstanceIndex.First : InstanceIndex.Layer;
         bool current = recipe.Scaling == ScalePolicy.Current;
         NodeData data = new() { Format = format, Scale = scale, ScaleIndex = index, CurrentScale = current };
@@ -99,6 +100,13 @@ internal sealed class PrecisionAssignment
         cast = graph.Add(block, OpCode.Quantize, inputs, [value.Type, value.Type], data, value.Node.Site, value.Node.Label);
         InsertBehind(value, block, cast);
         return casts[(value, format)] = cast;
+    }
+
+    /// <summary>Two values may come from ops of the same label; their scales are two all the same.</summary>
+    private string Unique(string name)
+    {
+        int copies = graph.Scales.Count(s => s.Name == name || s.Name.StartsWith(name + "~", System.StringComparison.Ordinal));
+        return copies == 0 ? name : name + "~" + (copies + 1).ToString(System.Globalization.CultureInfo.InvariantCulture);
     }
 
     /// <summary>New nodes were appended; casts belong right behind what they cast, before its other users.</summary>
