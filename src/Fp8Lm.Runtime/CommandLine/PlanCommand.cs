@@ -27,7 +27,7 @@ internal sealed class PlanCommand(ModelDefinition definition, AppOptions options
         [
             .. from s in sizes
                from p in programs
-               select (s, MemoryPlan.Create(definition, p, ModelChoice.Bind(s, microBatch, sequence), checkpointing)),
+               select (s, MemoryPlan.Create(definition, p, ModelChoice.Bind(s, microBatch, sequence), checkpointing || p.PrefersCheckpointing)),
         ];
         if (parsed.GetValue(options.Json))
         {

@@ -31,7 +31,7 @@ internal sealed class TrainCommand(ModelDefinition definition, AppDefaults defau
         using RunFolder folder = RunFolder.Open(path);
 
         TrainingResult result;
-        using (Session session = device.CreateSession(MemoryPlan.Create(definition, program, dims, parsed.GetValue(options.Checkpointing))))
+        using (Session session = device.CreateSession(MemoryPlan.Create(definition, program, dims, parsed.GetValue(options.Checkpointing) || program.PrefersCheckpointing)))
         {
             Introduce(session, size, corpus, folder);
             result = Train(session, program, size, training, text, held, folder, resume);

@@ -32,6 +32,9 @@ public abstract class ModelProgram
     /// <summary>Rows of one chunk of logits.</summary>
     public abstract long ChunkRows(DimBinding dims);
 
+    /// <summary>Whether a repeated block of the model asks for activation checkpointing (<c>Checkpoint = true</c>); the command line then turns it on.</summary>
+    public virtual bool PrefersCheckpointing => false;
+
     /// <summary>Why these dimensions cannot run, in words that say what to change; null when they can.</summary>
     public virtual string? Problem(DimBinding dims) => null;
 

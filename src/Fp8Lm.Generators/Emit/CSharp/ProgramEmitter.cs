@@ -65,6 +65,11 @@ internal sealed class ProgramEmitter
         string scaling = Graph.Scales.Count == 0 ? "null"
             : $"new({(recipe.Scaling == ScalePolicy.Delayed ? "true" : "false")}, {ProgramText.N(recipe.AmaxHistory)}, {(recipe.PowerOfTwoScales ? "true" : "false")}, {ProgramText.N(recipe.Margin)})";
         w.Line($"public override ScalingInfo? Scaling => {scaling};").Line();
+        if (Graph.Blocks.Any(b => b.Loop is { Checkpoint: true }))
+        {
+            w.Line("public override bool PrefersCheckpointing => true;").Line();
+        }
+
         w.Line($"public override int LogitsBuffer => {Context.BufferName(compiled.Buffers.Places[FusionPlan.Peel(Graph.Logits)].Buffer)};").Line();
         w.Line("public override long ChunkRows(DimBinding dims) => ChunkRowsOf(dims);").Line();
         w.Line($"private static long ChunkRowsOf(DimBinding d) => HeadChunk.Rows(d.Tokens, {vocabulary.Print(LoweringContext.Symbol)});").Line();
