@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds everything, brings NVRTC, runs all tests, and prints "N passed, N failed, N skipped" as its last line.
-# usage: eng/test.sh [test project ...]     without arguments: all of tests/*
+# usage: eng/test.sh [test project ...]     without arguments: all of tests/*.Tests
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,7 +11,7 @@ bash eng/get-nvrtc.sh "$nvrtc" >/dev/null || echo "NVRTC could not be fetched; t
 dotnet build Fp8Lm.sln -c Release --nologo -v q -clp:NoSummary || { echo "0 passed, 1 failed, 0 skipped"; exit 1; }
 
 projects=("$@")
-[ ${#projects[@]} -gt 0 ] || projects=(tests/*/)
+[ ${#projects[@]} -gt 0 ] || projects=(tests/*.Tests/)
 passed=0 failed=0 skipped=0
 for project in "${projects[@]}"; do
   name=$(basename "$project")
