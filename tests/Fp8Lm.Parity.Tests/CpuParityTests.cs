@@ -16,6 +16,8 @@ public sealed class CpuParityTests(ITestOutputHelper output)
 {
     public static TheoryData<string, string> Programs => GraphTests.Recipes;
 
+    public static TheoryData<string, string> Fp8Programs => [.. Programs.Where(r => r.Data.Item2.StartsWith("TransformerEngine", StringComparison.Ordinal))];
+
     [Theory]
     [MemberData(nameof(Programs))]
     public void LossAndGradientsAgreeWithTheReference(string model, string recipe)
@@ -50,6 +52,23 @@ public sealed class CpuParityTests(ITestOutputHelper output)
         double jumps = model == nameof(Parity.Models.ElementwiseOps) ? 3 : 1;
         Assert.True(lossError <= jumps * tolerance.Loss, $"loss {loss:R} instead of {expected.Loss:R}");
         Assert.True(1 - cosine <= tolerance.Angle, $"cosine {cosine:R}");
+    }
+
+    /// <summary>
+    /// What FP8 costs a gradient is what the casts of GEMM operands cost in the float64 reference, and not more. The two gradients need not be
+    /// close to each other: BF16 values between kernels push elements over rounding boundaries, and soon the errors are independent.
+    /// </summary>
+    [Theory]
+    [MemberData(nameof(Fp8Programs))]
+    public void Fp8CostsNoMoreThanItsCasts(string model, string recipe)
+    {
+        Problem problem = new(ModelSources.Spec(model));
+        double[] exact = Measure.Flat(ReferenceResult.Of(problem).Gradients), rounded = Measure.Flat(ReferenceResult.WithCasts(problem, recipe).Gradients);
+        using ModelRun run = new(problem, recipe);
+        run.Train();
+        double casts = Measure.RelativeError(exact, rounded), program = Measure.RelativeError(exact, Measure.Flat(run.Gradients()));
+        output.WriteLine(FormattableString.Invariant($"{model} {recipe}: the casts cost {casts:E2}, the program {program:E2}"));
+        Assert.True(program <= 1.25 * casts, $"the program's gradient is off by {program:E2}; the casts alone cost {casts:E2}");
     }
 
     [Theory]

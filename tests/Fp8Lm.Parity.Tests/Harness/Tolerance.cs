@@ -6,8 +6,9 @@ namespace Fp8Lm.Parity.Tests.Harness;
 /// What a recipe may cost against float64. With u the unit roundoff of the format that values pass through between kernels, errors of a few
 /// roundings in a row add up like a random walk: sqrt(k) u for a chain of k, times the gain of the chain, which is around one here.
 /// FP32: u = 6e-8, sums over K = 64..256 and transcendental functions bring a few 1e-6; 1e-4 is the bound asked for.
-/// BF16: u = 2^-9 = 2e-3, some ten roundings per layer. FP8: E4M3 has u = 2^-4 (6 %) and E5M2 2^-3 (12 %) per element; a product averages
-/// independent errors, so tensors end up within the error of one rounding of each operand.
+/// BF16: u = 2^-9 = 2e-3, some ten roundings per layer; norms on both sides of every part (Gemma) amplify most. FP8: E4M3 has u = 2^-4 (6 %)
+/// and E5M2 2^-3 (12 %) per element; a product averages independent errors, so most tensors end up within the error of one rounding of each
+/// operand, and Gemma's at half of their norm. CpuParityTests.Fp8CostsNoMoreThanItsCasts is the sharper bound.
 /// </summary>
 /// <param name="Loss">Relative error of the loss.</param>
 /// <param name="Gradient">Norm of the difference over norm, per tensor.</param>
@@ -19,7 +20,7 @@ internal sealed record Tolerance(double Loss, double Gradient, double Angle, dou
     {
         "Fp32" => new(1e-5, 1e-4, 1e-8, 1e-6),
         "Bf16" => new(5e-3, 0.06, 1e-3, 1e-3),
-        "TransformerEngine" or "TransformerEngineCurrent" => new(2e-2, 0.35, 3e-2, 1e-2),
+        "TransformerEngine" or "TransformerEngineCurrent" => new(2e-2, 0.6, 0.1, 1e-2),
         _ => throw new ArgumentException($"no tolerance for {recipe}", nameof(recipe)),
     };
 }

@@ -17,10 +17,13 @@ internal sealed class GraphInterpreter
     private readonly Dictionary<(Value Value, int Layer), RealArray> values = [];
     private readonly Dictionary<Node, (Block Block, Carry Carry)> outs = [];
 
-    private GraphInterpreter(Graph graph, Problem problem)
+    private readonly bool round;
+
+    private GraphInterpreter(Graph graph, Problem problem, bool round)
     {
         this.graph = graph;
         this.problem = problem;
+        this.round = round;
         Gradients = problem.ZeroGradients();
         foreach (Block block in graph.Blocks)
         {
@@ -46,9 +49,13 @@ internal sealed class GraphInterpreter
     private double lossSum;
     private double weightSum;
 
-    public static GraphInterpreter Run(Graph graph, Problem problem)
+    /// <summary>Runs all blocks.</summary>
+    /// <param name="graph">A graph after any pass.</param>
+    /// <param name="problem">Its numbers.</param>
+    /// <param name="round">Casts to FP8 round, with the scale that fits the tensor; for graphs in which every tensor has one cast (before CastPlacement).</param>
+    public static GraphInterpreter Run(Graph graph, Problem problem, bool round = false)
     {
-        GraphInterpreter interpreter = new(graph, problem);
+        GraphInterpreter interpreter = new(graph, problem, round);
         foreach (Block block in graph.Blocks)
         {
             interpreter.Run(block);
@@ -191,12 +198,21 @@ internal sealed class GraphInterpreter
             case OpCode.Rotary:
                 CompositeOps.Rotary(inputs[0], y, problem.Sequence, data.Number, (int)problem.Extent(data.Extent!), data.Interleaved, data.Number2);
                 break;
-            case OpCode.Reshape or OpCode.Cast or OpCode.ColumnSum:
-                inputs[0].As(y);
-                break;
             case OpCode.Quantize:
                 inputs[0].As(outputs[0]);
-                inputs[0].As(outputs[1]);
+                if (round)
+                {
+                    CastOps.RoundToFp8(outputs[0].Data, data.Format);
+                }
+
+                outputs[0].As(outputs[1]);
+                break;
+            case OpCode.Cast when round && data.Format == Generators.Model.Format.BF16:
+                inputs[0].As(y);
+                CastOps.RoundToBf16(y.Data);
+                break;
+            case OpCode.Reshape or OpCode.Cast or OpCode.ColumnSum:
+                inputs[0].As(y);
                 break;
             case OpCode.Amax:
                 y.Data[0] = inputs[0].Data.Max(Math.Abs);

@@ -1,4 +1,3 @@
-using System;
 using System.Linq;
 using Fp8Lm.Generators.Ir;
 using Fp8Lm.Generators.Passes.Autodiff;
@@ -14,6 +13,14 @@ internal sealed record ReferenceResult(double Loss, double[] Logits, double[][][
         Graph graph = CompilerPasses.Construct(problem.Spec);
         ReverseModeAutodiff.Run(graph);
         GraphInterpreter run = GraphInterpreter.Run(graph, problem);
+        return new ReferenceResult(run.Loss, run.Logits, run.Gradients);
+    }
+
+    /// <summary>The same with the recipe's casts of GEMM operands, and float64 everywhere else.</summary>
+    public static ReferenceResult WithCasts(Problem problem, string recipe)
+    {
+        Graph graph = CompilerPasses.Run(problem.Spec, problem.Spec.Recipes.First(r => r.Name == recipe)).First(s => s.Pass == "PrecisionAssignment").Graph;
+        GraphInterpreter run = GraphInterpreter.Run(graph, problem, round: true);
         return new ReferenceResult(run.Loss, run.Logits, run.Gradients);
     }
 }
