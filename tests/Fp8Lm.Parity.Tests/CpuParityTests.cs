@@ -24,7 +24,7 @@ public sealed class CpuParityTests(ITestOutputHelper output)
     {
         Problem problem = new(ModelSources.Spec(model));
         ReferenceResult expected = ReferenceResult.Of(problem);
-        Tolerance tolerance = Tolerance.Of(recipe);
+        Tolerance tolerance = Tolerance.Of(recipe, model);
         using ModelRun run = new(problem, recipe);
         double loss = run.Train();
         double[][][] gradients = run.Gradients();

@@ -8,7 +8,7 @@ namespace Fp8Lm.Parity.Tests.Harness;
 /// FP32: u = 6e-8, sums over K = 64..256 and transcendental functions bring a few 1e-6; 1e-4 is the bound asked for.
 /// BF16: u = 2^-9 = 2e-3, some ten roundings per layer; norms on both sides of every part (Gemma) amplify most. FP8: E4M3 has u = 2^-4 (6 %)
 /// and E5M2 2^-3 (12 %) per element; a product averages independent errors, so most tensors end up within the error of one rounding of each
-/// operand, and Gemma's at half of their norm. CpuParityTests.Fp8CostsNoMoreThanItsCasts is the sharper bound.
+/// operand, and Gemma's at half of their norm. CpuParityTests.Fp8CostsNoMoreThanItsCasts is the sharper bound for all.
 /// </summary>
 /// <param name="Loss">Relative error of the loss.</param>
 /// <param name="Gradient">Norm of the difference over norm, per tensor.</param>
@@ -16,11 +16,13 @@ namespace Fp8Lm.Parity.Tests.Harness;
 /// <param name="Floor">A tensor's norm counts as at least this part of the whole gradient's.</param>
 internal sealed record Tolerance(double Loss, double Gradient, double Angle, double Floor)
 {
-    public static Tolerance Of(string recipe) => recipe switch
+    public static Tolerance Of(string recipe, string model) => recipe switch
     {
         "Fp32" => new(1e-5, 1e-4, 1e-8, 1e-6),
         "Bf16" => new(5e-3, 0.06, 1e-3, 1e-3),
-        "TransformerEngine" or "TransformerEngineCurrent" => new(2e-2, 0.6, 0.1, 1e-2),
+        // Norms on both sides of every part: the casts alone cost half of some tensors' norm there, in the float64 reference too.
+        "TransformerEngine" or "TransformerEngineCurrent" when model == nameof(Parity.Models.Gemma) => new(2e-2, 0.6, 0.1, 1e-2),
+        "TransformerEngine" or "TransformerEngineCurrent" => new(2e-2, 0.35, 3e-2, 1e-2),
         _ => throw new ArgumentException($"no tolerance for {recipe}", nameof(recipe)),
     };
 }
