@@ -22,7 +22,7 @@ from models import gpt2, gpt2_shapes
 from safetensors import save
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tests/golden")
-STEPS, BATCH, SEQUENCE = 300, 4, 64
+STEPS, BATCH, SEQUENCE = 300, 8, 128
 VOCABULARY, CONTEXT, WIDTH, HEADS, LAYERS = 256, 128, 128, 4, 4
 RATE, FLOOR, WARMUP, BETAS, EPSILON, DECAY, CLIP = 1e-3, 0.1, 20, (0.9, 0.95), 1e-8, 0.1, 1.0
 

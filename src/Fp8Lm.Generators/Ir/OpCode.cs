@@ -44,6 +44,8 @@ internal enum OpCode
     Select,
     IsLabel,
     PairSwap,
+    /// <summary>A table of one head's features, repeated for every head.</summary>
+    Tile,
 
     // Reductions over the last axis.
     RowSum,

@@ -60,6 +60,7 @@ internal static class OpTable
         [OpCode.Select] = new(OpClass.Elementwise, 3, "({0}) ? {1} : {2}", "VectorMath.Select({0}, {1}, {2})", a => a[0] != 0 ? a[1] : a[2]),
         [OpCode.IsLabel] = new(OpClass.Elementwise, 1),
         [OpCode.PairSwap] = new(OpClass.Elementwise, 1),
+        [OpCode.Tile] = new(OpClass.Elementwise, 1),
 
         [OpCode.RowSum] = new(OpClass.RowReduction, 1),
         [OpCode.RowMax] = new(OpClass.RowReduction, 1),

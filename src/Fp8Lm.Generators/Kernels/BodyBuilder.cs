@@ -201,7 +201,11 @@ internal sealed class BodyBuilder
                 return name;
             case OpCode.PairSwap:
                 names[value] = name = Fresh("x");
-                statements.Add(Load(name, FusionPlan.Peel(value.Node.Inputs[0]), new PairSwap(value.Node.Data.Extent!, value.Node.Data.Interleaved)));
+                statements.Add(Load(name, FusionPlan.Peel(value.Node.Inputs[0]), new PairSwap(value.Node.Data.Extent!, value.Node.Data.Divisor!, value.Node.Data.Interleaved)));
+                return name;
+            case OpCode.Tile:
+                names[value] = name = Fresh("x");
+                statements.Add(Load(name, FusionPlan.Peel(value.Node.Inputs[0]), null));
                 return name;
             case OpCode.LabelWeight or OpCode.LossScale or OpCode.Position or OpCode.Column or OpCode.Uniform or OpCode.IsLabel:
                 names[value] = name = Fresh("v");
@@ -279,7 +283,7 @@ internal sealed class BodyBuilder
                 return;
             }
 
-            foreach (Value input in value.Op is OpCode.PairSwap or OpCode.Gather or OpCode.PositionRow ? [] : value.Node.Inputs)
+            foreach (Value input in value.Op is OpCode.PairSwap or OpCode.Tile or OpCode.Gather or OpCode.PositionRow ? [] : value.Node.Inputs)
             {
                 Visit(input);
             }

@@ -44,17 +44,20 @@ internal enum AccessBase
 
 /// <summary>
 /// Element index of an access: base * Pitch + Offset + outer * OuterPitch (+ column). For <see cref="AccessBase.Gather"/> the base is the token's id,
-/// for <see cref="AccessBase.Position"/> its place in the sequence.
+/// for <see cref="AccessBase.Position"/> its place in the sequence. With a period, the column counts from the last multiple of it.
 /// </summary>
-internal sealed record Access(AccessBase Base, DimExpr Pitch, DimExpr Offset, DimExpr OuterPitch, bool Column);
+internal sealed record Access(AccessBase Base, DimExpr Pitch, DimExpr Offset, DimExpr OuterPitch, bool Column)
+{
+    public DimExpr? Period { get; init; }
+}
 
 internal abstract record Statement(string Result);
 
 /// <summary>Reads one element.</summary>
 internal sealed record LoadStatement(string Result, KernelParam Param, Access Access, KernelParam? Ids, PairSwap? Swap) : Statement(Result);
 
-/// <summary>Reads the other half of a rotary pair.</summary>
-internal sealed record PairSwap(DimExpr Rotated, bool Interleaved);
+/// <summary>Reads the other half of a rotary pair; pairs are among the first <paramref name="Rotated"/> columns of every head of <paramref name="Size"/>.</summary>
+internal sealed record PairSwap(DimExpr Rotated, DimExpr Size, bool Interleaved);
 
 /// <summary>An element-wise op of the op table.</summary>
 internal sealed record OpStatement(string Result, Node Node, IReadOnlyList<string> Operands) : Statement(Result);

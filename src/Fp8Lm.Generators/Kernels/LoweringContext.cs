@@ -180,8 +180,8 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
             return new Access(start, place.Pitch, place.Offset, DimExpr.One, false);
         }
 
-        // [D] under [H, D]: the same features for every head (tables of positions).
-        return new Access(start, place.Pitch, place.Offset, DimExpr.Zero, true);
+        // [D] under [H, D], or under flat rows: the same features for every head (tables of positions).
+        return new Access(start, place.Pitch, place.Offset, DimExpr.Zero, true) { Period = type.Columns.Equals(space.Columns) ? null : type.Columns };
     }
 
     /// <summary>How a kernel reads a weight that broadcasts over its space.</summary>

@@ -18,7 +18,7 @@ internal static class Canonicalization
             return [b.Reshape(node.Inputs[0], node.Types[0].Dims)];
         }
 
-        bool positional = node.Op is OpCode.PairSwap or OpCode.Column or OpCode.Position or OpCode.IsLabel;
+        bool positional = node.Op is OpCode.PairSwap or OpCode.Tile or OpCode.Column or OpCode.Position or OpCode.IsLabel;
         if (node.Class != OpClass.Elementwise || positional || node.Types[0].Dims.Count < 2 || node.Types[0].Rows != RowKind.Token)
         {
             return null;

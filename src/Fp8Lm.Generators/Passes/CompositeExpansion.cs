@@ -80,7 +80,7 @@ internal static class CompositeExpansion
 
     /// <summary>
     /// y = x cos + pair(x) sin, the sign of the sine in the table. The tables [positions, D] are made once in setup; the inverse rotation
-    /// (the gradient) negates the sine.
+    /// (the gradient) negates the sine. It runs on flat rows of all heads, where casts and their transposed copies can join it.
     /// </summary>
     private static Value[] Rotary(GraphBuilder b, GraphBuilder t, Node node)
     {
@@ -109,7 +109,11 @@ internal static class CompositeExpansion
             sine = t.Select(inside, sine, t.Constant(0));
         }
 
-        Value swapped = b.Node(OpCode.PairSwap, [x], x.Type, new NodeData { Extent = rotated, Interleaved = interleaved });
-        return [b.Add(b.Mul(x, cos), b.Mul(swapped, node.Data.Number2 < 0 ? b.Neg(sine) : sine))];
+        Value flat = b.Reshape(x, [x.Type.Elements]);
+        Value OverHeads(Value table) => x.Type.Outer.IsOne ? table : b.Node(OpCode.Tile, [table], new TensorType(RowKind.Position, flat.Type.Dims));
+        Value swapped = b.Node(OpCode.PairSwap, [flat], flat.Type, new NodeData { Extent = rotated, Divisor = size, Interleaved = interleaved });
+        Value sines = OverHeads(sine);
+        Value turned = b.Add(b.Mul(flat, OverHeads(cos)), b.Mul(swapped, node.Data.Number2 < 0 ? b.Neg(sines) : sines));
+        return [b.Reshape(turned, x.Type.Dims)];
     }
 }

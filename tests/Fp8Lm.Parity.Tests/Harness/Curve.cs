@@ -13,7 +13,7 @@ namespace Fp8Lm.Parity.Tests.Harness;
 internal static class Curve
 {
     private const ulong Seed = 1;
-    private const int Vocabulary = 256, Context = 128, Width = 128, Heads = 4, Layers = 4, MicroBatch = 4, Sequence = 64;
+    private const int Vocabulary = 256, Context = 128, Width = 128, Heads = 4, Layers = 4, MicroBatch = 8, Sequence = 128;
 
     public static TrainerOptions Options { get; } = new()
     {

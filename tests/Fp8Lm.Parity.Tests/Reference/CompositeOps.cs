@@ -61,12 +61,12 @@ internal static class CompositeOps
         }
     }
 
-    /// <summary>Exchanges the two features of every rotary pair; features beyond the rotated part stay.</summary>
-    public static void PairSwap(RealArray x, RealArray y, int rotated, bool interleaved)
+    /// <summary>Exchanges the two features of every rotary pair of heads of <paramref name="size"/> features; features beyond the rotated part stay.</summary>
+    public static void PairSwap(RealArray x, RealArray y, int rotated, int size, bool interleaved)
     {
         for (int i = 0; i < x.Data.Length; i++)
         {
-            int column = i % x.Columns;
+            int column = i % size;
             int partner = interleaved ? column ^ 1 : column < rotated / 2 ? column + (rotated / 2) : column - (rotated / 2);
             y.Data[i] = x.Data[column < rotated ? i - column + partner : i];
         }

@@ -187,7 +187,10 @@ internal sealed class GraphInterpreter
                 Reduce(inputs[0], y, node.Op == OpCode.RowMax);
                 break;
             case OpCode.PairSwap:
-                CompositeOps.PairSwap(inputs[0], y, (int)problem.Extent(data.Extent!), data.Interleaved);
+                CompositeOps.PairSwap(inputs[0], y, (int)problem.Extent(data.Extent!), (int)problem.Extent(data.Divisor!), data.Interleaved);
+                break;
+            case OpCode.Tile:
+                Fill(y, (r, c) => inputs[0].Data[(r * inputs[0].Columns) + (c % inputs[0].Columns)]);
                 break;
             case OpCode.LayerNorm or OpCode.RmsNorm:
                 CompositeOps.Norm(inputs[0], outputs, data.Number, centred: node.Op == OpCode.LayerNorm);

@@ -143,7 +143,7 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
         foreach (LoadStatement load in stage.Columns.OfType<LoadStatement>())
         {
             string start = CpuText.Base(load.Access, program, load.Ids);
-            w.Line($"{CpuText.Type(load.Param)} {load.Result}p = {load.Param.Name} + ({(load.Access.Column && load.Swap is null ? Shift(start) : start)});");
+            w.Line($"{CpuText.Type(load.Param)} {load.Result}p = {load.Param.Name} + ({(load.Access is { Column: true, Period: null } && load.Swap is null ? Shift(start) : start)});");
         }
 
         if (stage != body.Final)
@@ -252,7 +252,9 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
         switch (statement)
         {
             case LoadStatement { Swap: not null } load:
-                return $"PairLanes.Load{CpuText.Suffix(load.Param.Type)}({load.Result}p, {column}, {load.Swap.Rotated.PrintFactor(s => s)}, {(load.Swap.Interleaved ? "true" : "false")}, {(partial.Length > 0 ? "n" : "8")})";
+                return $"PairLanes.Load{CpuText.Suffix(load.Param.Type)}({load.Result}p, {column}, {CpuText.Print(load.Swap.Rotated)}, {CpuText.Print(load.Swap.Size)}, {(load.Swap.Interleaved ? "true" : "false")}, {(partial.Length > 0 ? "n" : "8")})";
+            case LoadStatement { Access.Period: DimExpr period } load:
+                return $"PairLanes.LoadTiled{CpuText.Suffix(load.Param.Type)}({load.Result}p, {column}, {CpuText.Print(period)}, {(partial.Length > 0 ? "n" : "8")})";
             case LoadStatement { Access.Column: false } load:
                 return $"Vector256.Create({(load.Param.Type == ElementType.F32 ? $"*{load.Result}p" : $"BFloat16.ToSingle(*{load.Result}p)")})";
             case LoadStatement load:

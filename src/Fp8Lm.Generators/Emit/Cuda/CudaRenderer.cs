@@ -60,7 +60,7 @@ internal static class CudaRenderer
             source.Line("#include <fp8lm/common/chunk_rows.cuh>");
         }
 
-        if (text.Contains("pair_column"))
+        if (text.Contains("pair_column(") || text.Contains("neighbour_column("))
         {
             source.Line("#include <fp8lm/common/pair_column.cuh>");
         }
@@ -292,5 +292,5 @@ internal static class CudaRenderer
         w.Close().Close(";").Line();
     }
 
-    private static bool Paired(LoadStatement load) => load.Access.Column && load.Swap is null && load.Ids is null;
+    private static bool Paired(LoadStatement load) => load.Access.Column && load.Access.Period is null && load.Swap is null && load.Ids is null;
 }

@@ -87,22 +87,15 @@ internal static class CudaText
 
         if (access.Column)
         {
-            terms.Add(column);
+            terms.Add(access.Period is null ? column : $"{column} % {access.Period.PrintFactor(Symbol)}");
         }
 
         return terms.Count == 0 ? "0" : string.Join(" + ", terms);
     }
 
-    public static string Column(PairSwap? swap)
-    {
-        if (swap is null)
-        {
-            return "c";
-        }
-
-        string rotated = swap.Rotated.PrintFactor(Symbol);
-        return swap.Interleaved ? $"(c < {rotated} ? c ^ 1 : c)" : $"pair_column(c, {rotated})";
-    }
+    public static string Column(PairSwap? swap) => swap is null
+        ? "c"
+        : $"{(swap.Interleaved ? "neighbour_column" : "pair_column")}(c, {Print(swap.Rotated)}, {Print(swap.Size)})";
 
     public static string Statement(Statement statement, KernelProgram program)
     {

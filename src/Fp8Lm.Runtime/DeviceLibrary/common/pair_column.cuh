@@ -1,12 +1,19 @@
 #pragma once
-// The other half of a rotary pair: columns [0, rotated) fold in the middle, the rest pair with themselves.
+// The other half of a rotary pair. A row holds heads of `size` columns; the first `rotated` of each head form pairs, the rest pair with themselves.
 
 namespace fp8lm {
 
-__device__ constexpr long long pair_column(long long c, long long rotated)
+// Pairs are the two halves of the rotated part.
+__device__ constexpr long long pair_column(long long c, long long rotated, long long size)
 {
-    const long long half = rotated / 2;
-    return c < half ? c + half : c < rotated ? c - half : c;
+    const long long half = rotated / 2, d = c % size;
+    return d < half ? c + half : d < rotated ? c - half : c;
+}
+
+// Pairs are neighbours.
+__device__ constexpr long long neighbour_column(long long c, long long rotated, long long size)
+{
+    return c % size < rotated ? c ^ 1 : c;
 }
 
 }  // namespace fp8lm
