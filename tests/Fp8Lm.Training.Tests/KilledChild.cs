@@ -9,12 +9,14 @@ namespace Fp8Lm.Training.Tests;
 
 /// <summary>
 /// The processes that tests kill and interrupt: this very executable, started with an environment variable. With a folder it trains there with a
-/// checkpoint after every step, as a resumed run if there is anything to resume; with arguments it is the command line of a project.
+/// checkpoint after every step, as a resumed run if there is anything to resume; with arguments it is the command line of a project,
+/// of the fake model or of a compiled one.
 /// </summary>
 internal static class KilledChild
 {
     public const string FolderVariable = "FP8LM_TEST_CHILD_FOLDER";
     public const string ArgumentsVariable = "FP8LM_TEST_CHILD_ARGUMENTS";
+    public const string ModelVariable = "FP8LM_TEST_CHILD_MODEL_ARGUMENTS";
 
     /// <summary>Starts this executable with one of the variables.</summary>
     public static Process Launch(string variable, string value)
@@ -44,6 +46,11 @@ internal static class KilledChild
         if (Environment.GetEnvironmentVariable(ArgumentsVariable) is { } arguments)
         {
             Environment.Exit(Fp8App.Run<FakeModel>(arguments.Split('\n'), new AppDefaults { MicroBatch = 2, Sequence = 16, Training = Options }));
+        }
+
+        if (Environment.GetEnvironmentVariable(ModelVariable) is { } modelArguments)
+        {
+            Environment.Exit(Fp8App.Run<Generated.Drawn>(modelArguments.Split('\n'), new AppDefaults { MicroBatch = 2, Sequence = 32 }));
         }
     }
 }
