@@ -27,6 +27,14 @@ internal sealed unsafe class CudaContext : IDisposable
     /// <summary>The driver keeps the current context per thread.</summary>
     public void MakeCurrent() => Check(CudaDriver.CtxSetCurrent(context), "cuCtxSetCurrent");
 
+    /// <summary>Bytes of the device that nobody has taken, and all of them.</summary>
+    public (long Free, long Total) Memory()
+    {
+        MakeCurrent();
+        Check(CudaDriver.MemGetInfo(out nuint free, out nuint total), "cuMemGetInfo");
+        return ((long)free, (long)total);
+    }
+
     /// <summary>Zeroed device memory.</summary>
     /// <exception cref="InsufficientMemoryException">The device does not have that much left.</exception>
     public nint Allocate(long bytes)
@@ -36,7 +44,7 @@ internal sealed unsafe class CudaContext : IDisposable
         const int OutOfMemory = 2;
         if (result == OutOfMemory)
         {
-            Check(CudaDriver.MemGetInfo(out nuint free, out nuint total), "cuMemGetInfo");
+            (long free, long total) = Memory();
             throw new InsufficientMemoryException(
                 $"{Device.Name} has {free / 1048576.0:F0} of {total / 1048576.0:F0} MiB left; {bytes / 1048576.0:F0} MiB were asked for.");
         }

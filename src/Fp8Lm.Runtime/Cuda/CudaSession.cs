@@ -18,6 +18,8 @@ public sealed unsafe class CudaSession : ArenaSession
     private readonly nint[] arenas = new nint[Enum.GetValues<ArenaKind>().Length];
     private readonly List<KernelSlot> kernels = [];
     private readonly TensorMapTable tensorMaps = new();
+    private readonly KernelProfile? printed;
+    private LaunchTimer? timer;
     private bool disposed;
 
     /// <summary>Allocates the memory of a plan on a device and compiles its program.</summary>
@@ -33,6 +35,8 @@ public sealed unsafe class CudaSession : ArenaSession
             AllocateArenas();
             LoadKernels();
             Attach(arena => arenas[(int)arena]);
+            printed = KernelProfile.Create(plan.Program.Kernels);
+            timer = printed is null ? null : new LaunchTimer(context, printed);
         }
         catch
         {
@@ -43,6 +47,18 @@ public sealed unsafe class CudaSession : ArenaSession
 
     /// <inheritdoc/>
     public override string Device => context.Device.Name;
+
+    /// <summary>What everything runs on.</summary>
+    internal CudaContext Context => context;
+
+    /// <summary>Times every launch from now on; null stops it. What was timed so far is added to its profile.</summary>
+    internal void Profile(KernelProfile? profile)
+    {
+        timer?.Collect();
+        timer?.Dispose();
+        timer = profile is null ? null : new LaunchTimer(context, profile);
+        timer?.Interrupted();
+    }
 
     /// <summary>The macros that carry the dimensions into kernel text.</summary>
     public static IReadOnlyList<string> Defines(ModelDefinition definition, DimBinding dims)
@@ -79,6 +95,7 @@ public sealed unsafe class CudaSession : ArenaSession
             slot.Kernel.Launch(slot.Grid, parameters);
         }
 
+        timer?.Launched(kernel);
         if (check)
         {
             CheckLaunch(slot, args);
@@ -86,13 +103,25 @@ public sealed unsafe class CudaSession : ArenaSession
     }
 
     /// <inheritdoc/>
-    public override void CopyToHost(nint source, Span<byte> destination) => context.CopyToHost(source, destination);
+    public override void CopyToHost(nint source, Span<byte> destination)
+    {
+        context.CopyToHost(source, destination);
+        timer?.Interrupted();
+    }
 
     /// <inheritdoc/>
-    public override void CopyFromHost(ReadOnlySpan<byte> source, nint destination) => context.CopyFromHost(source, destination);
+    public override void CopyFromHost(ReadOnlySpan<byte> source, nint destination)
+    {
+        context.CopyFromHost(source, destination);
+        timer?.Interrupted();
+    }
 
     /// <inheritdoc/>
-    public override void Clear(nint address, long bytes) => context.Clear(address, bytes);
+    public override void Clear(nint address, long bytes)
+    {
+        context.Clear(address, bytes);
+        timer?.Interrupted();
+    }
 
     /// <inheritdoc/>
     public override void Synchronize() => context.Synchronize();
@@ -106,6 +135,7 @@ public sealed unsafe class CudaSession : ArenaSession
         }
 
         disposed = true;
+        PrintProfile();
         foreach (KernelSlot slot in kernels)
         {
             slot.Kernel.Dispose();
@@ -121,6 +151,19 @@ public sealed unsafe class CudaSession : ArenaSession
 
         tensorMaps.Dispose();
         context.Dispose();
+    }
+
+    private void PrintProfile()
+    {
+        try
+        {
+            Profile(null);
+            printed?.Print(Console.Error);
+        }
+        catch (CudaException)
+        {
+            // A kernel has failed; whoever waited for it knows.
+        }
     }
 
     private void AllocateArenas()

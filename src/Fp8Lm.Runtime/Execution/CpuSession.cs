@@ -71,7 +71,7 @@ public sealed unsafe class CpuSession : ArenaSession
             throw new InvalidOperationException($"Kernel {info.Name} failed: {failure.Message}", failure);
         }
 
-        profile?.Add(kernel, start);
+        profile?.Add(kernel, Stopwatch.GetElapsedTime(start).TotalSeconds);
         if (check)
         {
             CheckGuards(info.Name);

@@ -8,70 +8,22 @@ namespace Fp8Lm.Training;
 /// Runs a program on another session and looks at the tensors of every launch after it, until one is not finite. Addresses are turned back into
 /// names by noting what the program asked for; memory is shared over time, so the latest request for an address counts.
 /// </summary>
-internal sealed class NonFiniteTracer(Session inner, ModelDefinition definition, ModelProgram program) : Session
+internal sealed class NonFiniteTracer(Session inner, ModelDefinition definition, ModelProgram program) : SessionDecorator(inner)
 {
     private readonly Dictionary<nint, Region> regions = [];
 
     /// <summary>A sentence about the first tensor that was not finite; null so far.</summary>
     public string? Finding { get; private set; }
 
-    public override MemoryPlan Plan => inner.Plan;
-
-    public override string Device => inner.Device;
-
-    public override DimBinding Dims => inner.Dims;
-
-    public override bool Checkpointing => inner.Checkpointing;
-
-    public override nint State => inner.State;
-
-    public override nint Tokens => inner.Tokens;
-
-    public override nint Labels => inner.Labels;
-
-    public override nint LabelWeights => inner.LabelWeights;
-
-    public override nint MasterArena => inner.MasterArena;
-
-    public override nint GradientArena => inner.GradientArena;
-
-    public override nint FirstMomentArena => inner.FirstMomentArena;
-
-    public override nint SecondMomentArena => inner.SecondMomentArena;
-
-    public override nint ScaleArena => inner.ScaleArena;
-
-    public override nint ScaleInverseArena => inner.ScaleInverseArena;
-
-    public override nint AmaxArena => inner.AmaxArena;
-
-    public override nint AmaxHistoryArena => inner.AmaxHistoryArena;
-
-    public override nint ScaleMaximumArena => inner.ScaleMaximumArena;
-
-    public override long ParameterElements => inner.ParameterElements;
-
-    public override long DecayedElements => inner.DecayedElements;
-
-    public override long ScaleSlots => inner.ScaleSlots;
-
-    public override nint ReductionScratch => inner.ReductionScratch;
-
-    public override nint Scale(int scale, long layer) => inner.Scale(scale, layer);
-
-    public override nint ScaleInverse(int scale, long layer) => inner.ScaleInverse(scale, layer);
-
-    public override nint Amax(int scale, long layer) => inner.Amax(scale, layer);
-
     public override nint Buffer(int buffer, long layer)
     {
         BufferInfo info = program.Buffers[buffer];
-        return Note(inner.Buffer(buffer, layer), info.Name, info.Scope == BufferScope.Single ? null : layer, Plan.Buffers[buffer].Bytes, info.Format);
+        return Note(base.Buffer(buffer, layer), info.Name, info.Scope == BufferScope.Single ? null : layer, Plan.Buffers[buffer].Bytes, info.Format);
     }
 
-    public override nint Master(int parameter, long layer) => Parameter(inner.Master(parameter, layer), parameter, layer, "weight ");
+    public override nint Master(int parameter, long layer) => Parameter(base.Master(parameter, layer), parameter, layer, "weight ");
 
-    public override nint Gradient(int parameter, long layer) => Parameter(inner.Gradient(parameter, layer), parameter, layer, "gradient of ");
+    public override nint Gradient(int parameter, long layer) => Parameter(base.Gradient(parameter, layer), parameter, layer, "gradient of ");
 
     public override void Launch(int kernel, params ReadOnlySpan<nint> args)
     {
@@ -80,28 +32,15 @@ internal sealed class NonFiniteTracer(Session inner, ModelDefinition definition,
             return;
         }
 
-        inner.Launch(kernel, args);
+        base.Launch(kernel, args);
         foreach (nint argument in args)
         {
-            if (Find(argument) is { } region && NonFiniteSearch.HasNonFinite(inner, region.Address, region.Bytes, region.Format))
+            if (Find(argument) is { } region && NonFiniteSearch.HasNonFinite(this, region.Address, region.Bytes, region.Format))
             {
                 Finding = $"The first tensor that is not finite is {region.Name}, after kernel {program.Kernels[kernel].Name}.";
                 return;
             }
         }
-    }
-
-    public override void CopyToHost(nint source, Span<byte> destination) => inner.CopyToHost(source, destination);
-
-    public override void CopyFromHost(ReadOnlySpan<byte> source, nint destination) => inner.CopyFromHost(source, destination);
-
-    public override void Clear(nint address, long bytes) => inner.Clear(address, bytes);
-
-    public override void Synchronize() => inner.Synchronize();
-
-    protected override void Dispose(bool disposing)
-    {
-        // The session belongs to whoever made it.
     }
 
     private nint Parameter(nint address, int parameter, long layer, string role)

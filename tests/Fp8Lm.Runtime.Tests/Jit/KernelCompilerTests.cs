@@ -37,6 +37,16 @@ public sealed class KernelCompilerTests
     }
 
     [Fact]
+    public void OnlyMacrosThatTextOrHeadersMentionDecideWhichKernelItIs()
+    {
+        KernelText text = KernelText.Of("#include <fp8lm/row/row.cuh>\nconstexpr int Width = D_Width;", ["D_Layers=2", "D_Width=64", "D_Widths=1"]);
+
+        Assert.Equal(["D_Width=64"], text.Defines);
+        Assert.Contains("fp8lm/common/common.cuh", text.Headers);
+        Assert.DoesNotContain("fp8lm/gemm/gemm.cuh", text.Headers);
+    }
+
+    [Fact]
     public void TheSecondCompilationComesFromTheCache()
     {
         Needs.Nvrtc();

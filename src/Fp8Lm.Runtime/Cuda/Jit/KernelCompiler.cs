@@ -1,5 +1,7 @@
 using System;
+using System.Collections.Concurrent;
 using System.Collections.Generic;
+using System.Linq;
 using System.Threading.Tasks;
 using Fp8Lm.Cuda.Interop;
 
@@ -30,7 +32,7 @@ public static class KernelCompiler
 
     /// <summary>Compiles one kernel for sm_90a.</summary>
     /// <param name="source">CUDA C++ text; device headers are included as <c>&lt;fp8lm/...&gt;</c>.</param>
-    /// <param name="defines">Macros as <c>NAME=value</c>.</param>
+    /// <param name="defines">Macros as <c>D_Name=value</c>; those that neither text nor headers mention are left out.</param>
     /// <exception cref="CudaException">NVRTC is missing or the text does not compile; the message holds the log.</exception>
     public static CompiledKernel Compile(string source, IReadOnlyList<string> defines) => Compile(source, defines, CubinCache.Default);
 
@@ -42,13 +44,14 @@ public static class KernelCompiler
             throw new CudaException(problem);
         }
 
-        IReadOnlyList<string> options = NvrtcCompiler.Options(NvrtcCompiler.Version, defines);
+        KernelText text = KernelText.Of(source, defines);
+        IReadOnlyList<string> options = NvrtcCompiler.Options(NvrtcCompiler.Version, text.Defines);
         if (cache is null)
         {
             return NvrtcCompiler.Compile(source, options);
         }
 
-        string key = CacheKey.Compute(NvrtcCompiler.Version, options, DeviceLibrary.Digest, source);
+        string key = CacheKey.Compute(NvrtcCompiler.Version, options, DeviceLibrary.Digest(text.Headers), source);
         if (!cache.TryRead(key, out CompiledKernel? kernel))
         {
             kernel = NvrtcCompiler.Compile(source, options);
@@ -64,7 +67,8 @@ public static class KernelCompiler
     {
         CompiledKernel[] kernels = new CompiledKernel[sources.Count];
         Exception?[] errors = new Exception?[sources.Count];
-        Parallel.For(0, sources.Count, index =>
+        // One at a time to whoever is free: a kernel takes from a tenth of a second to several.
+        Parallel.ForEach(Partitioner.Create(Enumerable.Range(0, sources.Count), EnumerablePartitionerOptions.NoBuffering), index =>
         {
             try
             {

@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# GPU speed: the sample GPT in our recipes and the same model in compiled PyTorch (BF16, and FP8 through torchao), in one run on one GPU.
+# Prints one JSON line per measurement; ours and the peers' have the same fields.
+#   benchmarks/gpu-speed.sh pack DIR             on a machine with the SDK: puts the .NET runtime, the benchmark and the peer into DIR (40 MB)
+#   benchmarks/gpu-speed.sh run DIR [ARGS...]    on a machine with a Hopper GPU, NVRTC and python3 with PyTorch, with or without .NET;
+#                                                ARGS go to the benchmark (-n 20, --profile)
+# CASES and PEERS (case:part:recipe-or-mode:micro_batch, by spaces) replace the built-in lists; an empty list leaves that half out.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+works="gpt-7b-layer:stack:%s:4 gpt-175b-layer:stack:%s:2 gpt-1.3b:stack:%s:8 gpt-125m:train:%s:32 gpt-1.3b:train:%s:8"
+cases=${CASES-"${works//%s/Bf16} ${works//%s/TransformerEngine}"}
+peers=${PEERS-"${works//%s/bf16} ${works//%s/fp8}"}
+
+pack() {
+  local dir dotnet_root version
+  dir=$(mkdir -p "$1" && cd "$1" && pwd)
+  dotnet_root=$(dirname "$(readlink -f "$(command -v dotnet)")")
+  version=$(ls "$dotnet_root/shared/Microsoft.NETCore.App" | sort -V | tail -1)
+  [[ -s $dir/runtime.tar.xz ]] || tar c -C "$dotnet_root" dotnet host "shared/Microsoft.NETCore.App/$version" | xz -T0 -6 >"$dir/runtime.tar.xz"
+  dotnet publish "$root/benchmarks/Fp8Lm.GpuBench" -c Release -v q --nologo -o "$dir/GpuBench"
+  cp "$root/benchmarks/peers/gpt_peer.py" "$root/benchmarks/gpu-speed.sh" "$dir/"
+}
+
+# All peers compile at once, which takes as long as the slowest, and measure one at a time; together they must fit the GPU.
+run_peers() {
+  local turns=$work/turns list=($peers) spec processes=()
+  mkdir "$turns"
+  for spec in "${list[@]}"; do
+    TORCHINDUCTOR_COMPILE_THREADS=4 timeout 280 python3 "$dir/gpt_peer.py" --turns "$turns:${#list[@]}" "$spec" 2>"$work/peer-$spec.log" &
+    processes+=($!)
+  done
+  wait "${processes[@]}" || true
+}
+
+run() {
+  local runtime
+  dir=$(cd "$1" && pwd)
+  shift
+  work=$(mktemp -d)
+  runtime=$work/dotnet
+  trap 'rm -rf "$work"' EXIT
+  echo "{\"run\":\"gpu-speed\",\"date\":\"$(date -u +%F)\",\"gpu\":\"$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -1)\"}"
+  [[ -z $peers ]] || run_peers
+  mkdir "$runtime"
+  tar xJ -C "$runtime" -f "$dir/runtime.tar.xz"
+  export DOTNET_ROOT=$runtime DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 FP8LM_CACHE=${FP8LM_CACHE-$work/cache}
+  # A process each: what one leaves behind cannot help the next, except compiled kernels.
+  for spec in $cases; do
+    timeout 120 "$runtime/dotnet" exec "$dir/GpuBench/Fp8Lm.GpuBench.dll" "$@" "$spec" || true
+  done
+}
+
+case ${1:-} in
+  pack) shift; pack "$@" ;;
+  run) shift; run "$@" ;;
+  *) sed -n '2,8p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+esac
