@@ -16,12 +16,20 @@ internal static class SampleKernels
     private const long LargestSequence = 2048;
 
     /// <summary>Every sample of the repository.</summary>
-    public static readonly ModelDefinition[] Models = [TinyGpt.Gpt.Definition, TinyLlama.Llama.Definition];
+    public static readonly ModelDefinition[] Samples = [TinyGpt.Gpt.Definition, TinyLlama.Llama.Definition];
+
+    /// <summary>Models that have between them every op, every form of loop and odd names.</summary>
+    public static readonly ModelDefinition[] Coverage =
+    [
+        Parity.Models.DropoutModel.Definition, Parity.Models.ElementwiseOps.Definition, Parity.Models.GateShapes.Definition, Parity.Models.GatedMqa.Definition,
+        Parity.Models.Gemma.Definition, Parity.Models.GptJ.Definition, Parity.Models.LoopShapes.Definition, Parity.Models.OddNames.Definition,
+        Parity.Models.ReductionOps.Definition, Parity.Models.ViewOps.Definition,
+    ];
 
     /// <summary>Distinct kernels of a model at one size with one recipe, as a session would compile them.</summary>
     public static IEnumerable<KernelCase> Of(string model, string size, string recipe)
     {
-        ModelDefinition definition = Models.Single(m => m.Name == model);
+        ModelDefinition definition = Samples.Concat(Coverage).Single(m => m.Name == model);
         DimBinding dims = Bind(definition, definition.Sizes.Single(s => s.Name == size));
         IReadOnlyList<string> defines = CudaSession.Defines(definition, dims);
         return definition.Program(recipe).Kernels.Select(info => new KernelCase(info.CudaSource, [.. KernelText.Of(info.CudaSource, defines).Defines], info, OperandOf(info)));
@@ -30,6 +38,11 @@ internal static class SampleKernels
     /// <summary>The small size as it trains in the sample; the others as in pre-training, as far as the model's positions reach.</summary>
     private static DimBinding Bind(ModelDefinition definition, ModelSizeInfo size)
     {
+        if (Coverage.Contains(definition))
+        {
+            return new DimBinding([3, 32, .. size.Values]);
+        }
+
         int context = Array.IndexOf(definition.Dims, "Context");
         (long batch, long sequence) = size.Name == "Tiny" ? (16, 128) : (8, context >= 0 ? Math.Min(size.Values[context], LargestSequence) : LargestSequence);
         return new DimBinding([batch, sequence, .. size.Values]);

@@ -11,7 +11,7 @@ namespace Fp8Lm.Generators.Frontend;
 internal sealed class DimTable(ReadContext context)
 {
     // The compiler's own symbols; generated code spells all of them as macros and constants.
-    private static readonly string[] Reserved = ["MicroBatch", "Sequence"];
+    private static readonly string[] Reserved = ["MicroBatch", "Sequence", "ChunkRows"];
 
     private readonly List<ISymbol> symbols = [];
 

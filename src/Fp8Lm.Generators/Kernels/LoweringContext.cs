@@ -14,6 +14,15 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
 
     public FusionPlan Fusion { get; } = fusion;
 
+    /// <summary>Names of buffers in the emitted class B, those that hold losses of rows last.</summary>
+    public IReadOnlyList<string> BufferConstants { get; } = Constants("B", [.. buffers.Buffers.Select(b => b.Name), "row_loss", "row_weight"]);
+
+    /// <summary>Names of weights in the emitted class P.</summary>
+    public IReadOnlyList<string> ParameterConstants { get; } = Constants("P", graph.Spec.Parameters.Select(p => p.Path));
+
+    /// <summary>Names of scales in the emitted class S.</summary>
+    public IReadOnlyList<string> ScaleConstants { get; } = Constants("S", graph.Scales.Select(s => s.Name));
+
     public BufferPlan Buffers { get; } = buffers;
 
     public static ElementType TypeOf(Format format) => format switch
@@ -243,14 +252,14 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
         _ => loop!.Count.Print(Symbol),
     };
 
-    public string BufferName(int buffer) => "B." + Clean(Buffers.Buffers[buffer].Name);
+    public string BufferName(int buffer) => "B." + BufferConstants[buffer];
 
-    public string ParameterName(int parameter) => "P." + Clean(Graph.Spec.Parameters[parameter].Path);
+    public string ParameterName(int parameter) => "P." + ParameterConstants[parameter];
 
-    public string ScaleName(int scale) => "S." + Clean(Graph.Scales[scale].Name);
+    public string ScaleName(int scale) => "S." + ScaleConstants[scale];
 
     /// <summary>A dimension in emitted C#: <c>d[Width]</c>.</summary>
-    public static string Symbol(string name) => name == "ChunkRows" ? "ChunkRowsOf(d)" : "d[D." + name + "]";
+    public static string Symbol(string name) => name == "ChunkRows" ? "ChunkRowsOf(d)" : "d[D." + ReservedNames.Constant(name, "D") + "]";
 
     private static string Leaf(string path)
     {
@@ -260,6 +269,25 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
             || last.StartsWith("lse", StringComparison.Ordinal) || last.StartsWith("row", StringComparison.Ordinal) || last.StartsWith("rsqrt", StringComparison.Ordinal);
         string name = suffix && parts.Length > 1 ? parts[parts.Length - 2] + "_" + last : last;
         return Clean(parts.Contains("grad") ? "d_" + name : name);
+    }
+
+    /// <summary>Distinct constants of an emitted class: paths that differ by where a dot stands are the same word.</summary>
+    private static List<string> Constants(string type, IEnumerable<string> names)
+    {
+        HashSet<string> seen = [];
+        List<string> constants = [];
+        foreach (string name in names.Select(n => ReservedNames.Constant(Clean(n), type)))
+        {
+            string unique = name;
+            for (int i = 2; !seen.Add(unique); i++)
+            {
+                unique = name + "_" + i.ToString(System.Globalization.CultureInfo.InvariantCulture);
+            }
+
+            constants.Add(unique);
+        }
+
+        return constants;
     }
 
     public static string Clean(string name)

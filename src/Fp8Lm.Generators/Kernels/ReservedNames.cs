@@ -4,7 +4,7 @@ using System.Linq;
 
 namespace Fp8Lm.Generators.Kernels;
 
-/// <summary>Names that users may give to weights but that mean something else in an emitted kernel.</summary>
+/// <summary>Names that users may give to weights and dimensions but that mean something else in emitted code.</summary>
 internal static class ReservedNames
 {
     private static readonly HashSet<string> Words = new(StringComparer.Ordinal)
@@ -25,6 +25,23 @@ internal static class ReservedNames
         "alignas", "alignof", "and", "asm", "auto", "bf16", "concept", "const_cast", "constexpr", "decltype", "delete", "export", "f16", "friend", "half", "inline", "mutable",
         "noexcept", "not", "nullptr", "or", "register", "requires", "restrict", "signed", "template", "typedef", "typeid", "typename", "union", "unsigned", "warpSize", "xor",
     };
+
+    /// <summary>Types and constants that emitted code names beside dimensions, which users spell like types too.</summary>
+    private static readonly HashSet<string> Types = new(StringComparer.Ordinal)
+    {
+        // Of emitted kernels and programs.
+        "B", "D", "K", "P", "S", "Config", "Epilogue", "EpilogueKey", "EpilogueValue", "Kernel", "Shape", "TensorMap", "kColumns", "kRows",
+
+        // Of the runtime.
+        "BFloat16", "DimBinding", "Dropout", "Float16", "Math", "PairLanes", "RowMath", "Scaling", "Simd", "StepState", "Vector256", "VectorMath",
+    };
+
+    /// <summary>How emitted code spells a dimension: its name, or with an ending.</summary>
+    public static string Dimension(string name) =>
+        Words.Contains(name) || Types.Contains(name) || (char.IsLower(name[0]) && IsTemporary(name)) ? name + "Dim" : name;
+
+    /// <summary>A name as a constant of an emitted class.</summary>
+    public static string Constant(string name, string type) => Words.Contains(name) || name == type ? name + "_" : name;
 
     /// <summary>The name itself, or with a trailing underscore.</summary>
     public static string Avoid(string name) => IsTemporary(name) || char.IsUpper(name[0]) || Words.Contains(name) ? name + "_" : name;

@@ -18,7 +18,7 @@ internal readonly record struct GridSize(uint X, uint Y, uint Z);
 [StructLayout(LayoutKind.Sequential)]
 internal readonly record struct LaunchTraits(uint Threads, uint SharedBytes, uint TileM, uint TileN, uint Blocks)
 {
-    /// <summary>Row kernels say nothing: 16 warps, static shared memory only.</summary>
+    /// <summary>Row kernels may say nothing: 16 warps with a row each, static shared memory only.</summary>
     public static LaunchTraits Row => new(512, 0, 16, 0, 0);
 }
 
@@ -41,7 +41,7 @@ internal sealed unsafe class LoadedKernel : IDisposable
         }
 
         CudaException.ThrowIfFailed(CudaDriver.ModuleGetFunction(out function, module, name), $"Finding kernel {name} in its module");
-        Traits = kind == KernelKind.Row ? LaunchTraits.Row : ReadTraits();
+        Traits = ReadTraits(kind);
         if (Traits.SharedBytes > 0)
         {
             CudaException.ThrowIfFailed(
@@ -87,11 +87,16 @@ internal sealed unsafe class LoadedKernel : IDisposable
         }
     }
 
-    private LaunchTraits ReadTraits()
+    private LaunchTraits ReadTraits(KernelKind kind)
     {
-        CudaException.ThrowIfFailed(
-            CudaDriver.ModuleGetGlobal(out nint address, out nuint bytes, module, "fp8lm_launch"),
-            $"Reading the launch traits of kernel {Name} (every kernel but a row kernel says FP8LM_LAUNCH)");
+        const int notFound = 500;
+        int found = CudaDriver.ModuleGetGlobal(out nint address, out nuint bytes, module, "fp8lm_launch");
+        if (found == notFound && kind == KernelKind.Row)
+        {
+            return LaunchTraits.Row;
+        }
+
+        CudaException.ThrowIfFailed(found, $"Reading the launch traits of kernel {Name} (every kernel but a row kernel says FP8LM_LAUNCH)");
         LaunchTraits traits = default;
         if (bytes != (nuint)sizeof(LaunchTraits))
         {

@@ -7,7 +7,7 @@ namespace Fp8Lm.Execution;
 public static class HeadChunk
 {
     /// <summary>Logits of one chunk: at most this many elements, unless the rows cannot be cut further.</summary>
-    public const long TargetElements = 1L << 26;
+    public const long TargetElements = 1L << 27;
 
     /// <summary>
     /// Rows of one chunk: the largest power of two that divides <paramref name="tokens"/> and keeps the chunk within <see cref="TargetElements"/>, at least 16;

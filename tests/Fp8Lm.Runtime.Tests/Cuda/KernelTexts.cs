@@ -128,48 +128,63 @@ internal static class KernelTexts
     public static string Row(long rows, long columns) => $$"""
         #include <fp8lm/row/row.cuh>
         using namespace fp8lm;
-        extern "C" __global__ void __launch_bounds__(row::kThreads)
+        constexpr long long kRows = {{rows}}, kColumns = {{columns}};
+        constexpr int kWidth = row::pack_width(kColumns);
+        struct Stages
+        {
+            row::TransposeStage<e4m3, kWidth> turned;
+            row::SumStage<kWidth> sum;
+        };
+        using Rows = row::Frame<kColumns, kWidth, Stages>;
+        FP8LM_LAUNCH(Rows);
+        extern "C" __global__ void __launch_bounds__(Rows::kThreads)
         test(const bf16* x, float* norms, e4m3* y, e4m3* y_t, unsigned* y_amax, float* partial)
         {
-            constexpr long long kRows = {{rows}};
-            constexpr int kColumns = {{columns}};
-            __shared__ row::TransposeStage<e4m3> y_stage;
-            __shared__ row::SumStage sum_stage;
-            const row::Position at(kRows);
+            Stages& stages = Rows::stages();
+            const Rows::Position at(kRows);
+            constexpr bool kKeeps = Rows::kSteps * kWidth * 2 <= row::kKeptBytes;
+            row::Kept<bf16, kWidth, Rows::kSteps, kKeeps> kept;
+            #pragma unroll
+            for (int step = 0; step < Rows::kSteps; ++step)
+                if (const int c0 = at.column(step); Rows::inside(c0))
+                    kept.fetch(step, x + at.row * kColumns + c0);
             unsigned amax = 0;
             float sum = 0.0f;
-            if (at.active)
-                for (int c = 2 * at.lane; c < kColumns; c += 64)
+            #pragma unroll Rows::unroll(kKeeps)
+            for (int step = 0; step < Rows::kSteps; ++step)
+                if (const int c0 = at.column(step); Rows::inside(c0))
                 {
-                    const float2 v = load2(x + at.row * kColumns + c);
-                    sum += v.x * v.x + v.y * v.y;
+                    const auto v = kept.get(step, x + at.row * kColumns + c0);
+                    for (int e = 0; e < kWidth; ++e)
+                        sum += v[e] * v[e];
                 }
-            sum = warp_sum(sum);
-            if (at.active && at.lane == 0)
+            sum = Rows::sum(sum);
+            if (at.leads)
                 store(norms + at.row, sum);
-            for (int chunk = 0; chunk < kColumns; chunk += row::kChunk)
+            #pragma unroll Rows::unroll(kKeeps)
+            for (int step = 0; step < Rows::kSteps; ++step)
             {
-                for (int i = 2 * at.lane; i < row::kChunk; i += 64)
+                const int c0 = at.column(step);
+                row::Floats<kWidth> v = {}, cast = {};
+                if (at.active && Rows::inside(c0))
                 {
-                    const int c = chunk + i;
-                    float v0 = 0.0f, v1 = 0.0f;
-                    if (at.active && c < kColumns)
+                    v = kept.get(step, x + at.row * kColumns + c0);
+                    for (int e = 0; e < kWidth; ++e)
                     {
-                        const float2 v = load2(x + at.row * kColumns + c);
-                        v0 = v.x;
-                        v1 = v.y;
-                        amax = amax_bits(amax_bits(amax, v0), v1);
-                        store2(y + at.row * kColumns + c, v0 * 16.0f, v1 * 16.0f);
+                        amax = amax_bits(amax, v[e]);
+                        cast[e] = v[e] * 16.0f;
                     }
-                    y_stage.put2(i, at.warp, v0 * 16.0f, v1 * 16.0f);
-                    sum_stage.put2(i, at.warp, v0, v1);
+                    row::store(y + at.row * kColumns + c0, cast);
                 }
+                stages.turned.put(at.lane, at.in_block, cast);
+                stages.sum.put(at.lane, at.in_block, v);
                 __syncthreads();
-                y_stage.flush(y_t, kRows, kColumns, at.slab, chunk);
-                sum_stage.flush(partial, kColumns, at.slab, chunk);
+                const int first = at.first + step * Rows::kStepColumns;
+                stages.turned.flush(y_t, kRows, kColumns, at.slab, first);
+                stages.sum.flush(partial, kColumns, kColumns, at.slab, first);
                 __syncthreads();
             }
-            atomic_amax(y_amax, amax);
+            row::block_amax(y_amax, amax);
         }
         """;
 

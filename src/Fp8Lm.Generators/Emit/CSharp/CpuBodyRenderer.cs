@@ -174,8 +174,8 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
 
                     break;
                 case SumOutput sum:
-                    string offset = sum.Offset.Equals(DimExpr.Zero) ? "" : " + " + sum.Offset.PrintFactor(s => s);
-                    w.Line($"float* {name}p = {sum.Partial.Name} + ({Shift($"row / 16 * {sum.Pitch.PrintFactor(s => s)}{offset}")});");
+                    string offset = sum.Offset.Equals(DimExpr.Zero) ? "" : " + " + sum.Offset.PrintFactor(ReservedNames.Dimension);
+                    w.Line($"float* {name}p = {sum.Partial.Name} + ({Shift($"row / 16 * {sum.Pitch.PrintFactor(ReservedNames.Dimension)}{offset}")});");
                     break;
             }
         }
@@ -270,7 +270,7 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
         {
             OpCode.Column => $"PairLanes.Columns({column})",
             OpCode.IsLabel => $"PairLanes.ColumnEquals({column}, labels[row])",
-            OpCode.Uniform => $"Dropout.Factor(state, {CpuText.N(special.Node.Data.Index)}u, (uint)layer, (uint)((row * {program.Space.Columns.PrintFactor(s => s)}) + {column}), {CpuText.Number(special.Node.Data.Number)})",
+            OpCode.Uniform => $"Dropout.Factor(state, {CpuText.N(special.Node.Data.Index)}u, (uint)layer, (uint)((row * {program.Space.Columns.PrintFactor(ReservedNames.Dimension)}) + {column}), {CpuText.Number(special.Node.Data.Number)})",
             _ => $"Vector256.Create({Scalar(special)})",
         };
     }

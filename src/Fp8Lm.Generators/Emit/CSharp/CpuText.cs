@@ -47,7 +47,7 @@ internal static class CpuText
         }
 
         return "(float)(" + data.Number.ToString("R", CultureInfo.InvariantCulture) + "d"
-            + (data.Extent is null ? "" : " * " + data.Extent.PrintFactor(s => s)) + (data.Divisor is null ? "" : " / " + data.Divisor.PrintFactor(s => s)) + ")";
+            + (data.Extent is null ? "" : " * " + data.Extent.PrintFactor(ReservedNames.Dimension)) + (data.Divisor is null ? "" : " / " + data.Divisor.PrintFactor(ReservedNames.Dimension)) + ")";
     }
 
     /// <summary>Index of the first column (or of the row's one element).</summary>
@@ -57,14 +57,14 @@ internal static class CpuText
         return index.Replace("(long long)", "(long)");
     }
 
-    public static string Print(DimExpr dim) => dim.Print(s => s);
+    public static string Print(DimExpr dim) => dim.Print(ReservedNames.Dimension);
 
     /// <summary>Locals for the dimensions that a text mentions.</summary>
     public static IEnumerable<string> Locals(IReadOnlyList<string> dims, string text)
     {
-        foreach (string dim in new[] { "MicroBatch", "Sequence" }.Concat(dims).Where(d => Mentions(text, d)))
+        foreach (string dim in new[] { "MicroBatch", "Sequence" }.Concat(dims).Where(d => Mentions(text, ReservedNames.Dimension(d))))
         {
-            yield return $"long {dim} = d[D.{dim}];";
+            yield return $"long {ReservedNames.Dimension(dim)} = {LoweringContext.Symbol(dim)};";
         }
 
         if (Mentions(text, "ChunkRows"))

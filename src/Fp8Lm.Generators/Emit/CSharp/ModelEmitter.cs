@@ -22,36 +22,25 @@ internal static class ModelEmitter
             w.Line($"        new({ProgramText.Quote(size.Name)}, [{string.Join(", ", size.Values.Select(v => v.ToString(System.Globalization.CultureInfo.InvariantCulture)))}]),");
         }
 
+        // By number: names of indices would be members of the user's class and could meet the user's own.
+        string[] symbols = ["MicroBatch", "Sequence", .. spec.Dims];
+        string Symbol(string name) => $"d[{ProgramText.N(System.Array.IndexOf(symbols, name))} /* {name} */]";
         w.Line("    ],").Line("    [");
         foreach (ParameterSpec parameter in spec.Parameters)
         {
-            string shape = $"static d => [{string.Join(", ", parameter.Shape.Select(s => s.Print(LoweringContext.Symbol)))}]";
+            string shape = $"static d => [{string.Join(", ", parameter.Shape.Select(s => s.Print(Symbol)))}]";
             bool repeated = parameter.Loop >= 0;
             LoopSpec? loop = spec.Forward.OfType<LoopSpec>().FirstOrDefault(l => l.Id == parameter.Loop);
-            string layers = repeated && loop is not null ? ProgramText.Lambda(loop.Count) : "static _ => 1";
+            string layers = repeated && loop is not null ? ProgramText.Lambda(loop.Count, Symbol) : "static _ => 1";
             w.Line($"        new({ProgramText.Quote(parameter.Path)}, {shape}, {layers}, {(repeated ? "true" : "false")}, InitKind.{parameter.Init.Kind}, {CpuText.Number(parameter.Init.Value)}, {(parameter.Decay ? "true" : "false")}),");
         }
 
         w.Line("    ],").Line($"    {ProgramText.N(vocabularyParameter)},");
         w.Line($"    [{string.Join(", ", spec.Recipes.Select(r => $"static () => new {ProgramName(r)}()"))}],");
         w.Line($"    [{string.Join(", ", spec.Recipes.Select(r => ProgramText.Quote(r.Name)))}]);").Line();
-        Dims(w, spec.Dims);
         ProgramText.CloseType(w, depth);
         return w.ToString();
     }
 
     public static string ProgramName(RecipeSpec recipe) => LoweringContext.Clean(recipe.Name) + "Program";
-
-    /// <summary>Indices of dimensions in a binding.</summary>
-    private static void Dims(SourceWriter w, IReadOnlyList<string> dims)
-    {
-        w.Open("private static class D");
-        int i = 0;
-        foreach (string dim in new[] { "MicroBatch", "Sequence" }.Concat(dims))
-        {
-            w.Line($"public const int {dim} = {ProgramText.N(i++)};");
-        }
-
-        w.Close();
-    }
 }

@@ -39,9 +39,10 @@ internal sealed class ProgramEmitter
         w.Open($"private sealed unsafe partial class {ModelEmitter.ProgramName(compiled.Recipe)} : ModelProgram");
         Facts();
         Problem();
-        Numbers("B", [.. compiled.Buffers.Buffers.Select(b => LoweringContext.Clean(b.Name)), "row_loss", "row_weight"]);
-        Numbers("P", [.. Spec.Parameters.Select(p => LoweringContext.Clean(p.Path))]);
-        Numbers("S", [.. Graph.Scales.Select(s => LoweringContext.Clean(s.Name))]);
+        Numbers("D", [.. new[] { "MicroBatch", "Sequence" }.Concat(Spec.Dims).Select(d => ReservedNames.Constant(d, "D"))]);
+        Numbers("B", Context.BufferConstants);
+        Numbers("P", Context.ParameterConstants);
+        Numbers("S", Context.ScaleConstants);
         Numbers("K", [.. compiled.Kernels.Select(k => k.Name), .. LibraryKernels.Of(compiled.Recipe).Select(k => k.Name)]);
         KernelTable();
         BufferTable();
@@ -102,7 +103,7 @@ internal sealed class ProgramEmitter
     {
         w.Open($"private static class {name}");
         int i = 0;
-        foreach (string entry in ProgramText.Distinct(entries))
+        foreach (string entry in entries)
         {
             w.Line($"public const int {entry} = {ProgramText.N(i++)};");
         }

@@ -15,9 +15,10 @@ internal static class ProgramText
 
     public static string Quote(string text) => "\"" + text.Replace("\\", "\\\\").Replace("\"", "\\\"") + "\"";
 
-    public static string Lambda(DimExpr dim)
+    /// <summary>A dimension as a function of a binding, for the emitted program; the model class itself has no names for indices.</summary>
+    public static string Lambda(DimExpr dim, System.Func<string, string>? symbol = null)
     {
-        string text = dim.Print(LoweringContext.Symbol);
+        string text = dim.Print(symbol ?? LoweringContext.Symbol);
         return (text.Contains("d[") || text.Contains("(d)") ? "static d => " : "static _ => ") + text;
     }
 
@@ -81,20 +82,5 @@ internal static class ProgramText
             ? $"(({rows.Print(Symbol)} + 15) / 16) * {buffer.Columns.PrintFactor(Symbol)}"
             : (rows * buffer.Columns).Print(Symbol);
         return (text.Contains("d[") || text.Contains("(d)") ? "static d => " : "static _ => ") + text;
-    }
-
-    public static IEnumerable<string> Distinct(IEnumerable<string> names)
-    {
-        HashSet<string> seen = [];
-        foreach (string name in names)
-        {
-            string unique = name;
-            for (int i = 2; !seen.Add(unique); i++)
-            {
-                unique = name + "_" + N(i);
-            }
-
-            yield return unique;
-        }
     }
 }

@@ -28,7 +28,7 @@ internal static class CudaText
     public static string Type(Format format) => Types[LoweringContext.TypeOf(format)];
 
     /// <summary>Dimensions are constants of their own names, made from the D_ macros at the top of every kernel.</summary>
-    public static string Symbol(string name) => name;
+    public static string Symbol(string name) => ReservedNames.Dimension(name);
 
     public static string Print(DimExpr dim) => dim.Print(Symbol);
 
@@ -126,8 +126,8 @@ internal static class CudaText
     /// <summary>Symbols that a kernel's text mentions, for the constants at its top.</summary>
     public static string Constants(KernelProgram program, IReadOnlyList<string> dims, string text, DimExpr vocabulary)
     {
-        List<string> used = [.. new[] { "MicroBatch", "Sequence" }.Concat(dims).Where(d => Mentions(text, d) || (Mentions(text, "ChunkRows") && (d is "MicroBatch" or "Sequence" || vocabulary.Symbols.Contains(d))))];
-        string lines = string.Concat(used.Select(d => $"constexpr long long {d} = D_{d};\n"));
+        List<string> used = [.. new[] { "MicroBatch", "Sequence" }.Concat(dims).Where(d => Mentions(text, Symbol(d)) || (Mentions(text, "ChunkRows") && (d is "MicroBatch" or "Sequence" || vocabulary.Symbols.Contains(d))))];
+        string lines = string.Concat(used.Select(d => $"constexpr long long {Symbol(d)} = D_{d};\n"));
         return Mentions(text, "ChunkRows") ? lines + $"constexpr long long ChunkRows = chunk_rows(MicroBatch * Sequence, {Print(vocabulary)});\n" : lines;
     }
 

@@ -125,6 +125,11 @@ internal sealed class StorageAssignment
             return PlaceParts(value);
         }
 
+        if (Overwritten(value) is { } taken)
+        {
+            return plan.Places[value] = PlaceOf(taken);
+        }
+
         bool slabs = value.Op == OpCode.ColumnSum;
         bool transposed = value.Op == OpCode.Quantize && value.Index == 1;
         bool inHead = value.Node.Block.Phase == Phase.Head && !UsedOutside(value);
@@ -132,6 +137,27 @@ internal sealed class StorageAssignment
         int buffer = AddBuffer(Own(value, rows, transposed));
         return plan.Places[value] = Contiguous(buffer, Index(value), FormatOf(value), value.Type, transposed, rows);
     }
+
+    /// <summary>
+    /// The value of the head whose memory this one takes over: same shape and format, read element by element by the row kernel that makes this
+    /// one, and by nothing else. The gradient of the logits replaces the logits, the largest activation there is.
+    /// </summary>
+    private Value? Overwritten(Value value)
+    {
+        Block block = value.Node.Block;
+        if (block.Phase != Phase.Head || value.Node.Class != OpClass.Elementwise || !fusion.Owner.TryGetValue(value.Node, out FusedGroup? group) || !group.IsRow || UsedOutside(value))
+        {
+            return null;
+        }
+
+        return fusion.Of(block).Where(g => g.Index < group.Index && !g.IsLibrary).SelectMany(g => g.Stores)
+            .FirstOrDefault(v => v.Type.Equals(value.Type) && v.Node.Class != OpClass.Cast && FormatOf(v) == FormatOf(value) && plan.Places.TryGetValue(v, out Storage? place)
+                && plan.Places.Values.Count(p => p.Buffer == place.Buffer) == 1 && !UsedOutside(v) && ReadersOf(v).SequenceEqual([group])
+                && !group.Members.Any(m => m.Op is OpCode.PairSwap && Reaches(m.Inputs[0], v)));
+    }
+
+    private IEnumerable<FusedGroup> ReadersOf(Value value) =>
+        fusion.Groups.Where(g => fusion.Owner[value.Node] != g && g.Members.Any(m => m.Inputs.Any(i => Reaches(i, value))));
 
     /// <summary>Parts stand side by side in the whole; those of a transposed whole stand below each other.</summary>
     private Storage PlaceParts(Value whole)

@@ -14,6 +14,7 @@ __device__ inline float pow_(float x, float y) { return powf(x, y); }
 __device__ inline float abs_(float x) { return fabsf(x); }
 __device__ inline float cos_(float x) { return cosf(x); }
 __device__ inline float sin_(float x) { return sinf(x); }
+__device__ inline float floor_(float x) { return floorf(x); }
 
 // IEEE 754-2019 minimum and maximum, as in .NET: a NaN stays a NaN (fminf and fmaxf drop it).
 __device__ inline float min_(float a, float b)
