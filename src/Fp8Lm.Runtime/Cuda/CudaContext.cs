@@ -66,6 +66,13 @@ internal sealed unsafe class CudaContext : IDisposable
         Check(CudaDriver.MemsetAsync(address, 0, checked((nuint)bytes), stream), "cuMemsetD8Async");
     }
 
+    /// <summary>Queues a copy within the device.</summary>
+    public void CopyOnDevice(nint source, nint destination, long bytes)
+    {
+        MakeCurrent();
+        Check(CudaDriver.MemcpyDeviceToDeviceAsync(destination, source, checked((nuint)bytes), stream), "cuMemcpyDtoDAsync");
+    }
+
     /// <summary>Copies to the device after everything queued; the source may be reused on return.</summary>
     public void CopyFromHost(ReadOnlySpan<byte> source, nint destination)
     {

@@ -4,6 +4,7 @@ using System.Linq;
 using Fp8Lm.Cuda.Interop;
 using Fp8Lm.Cuda.Jit;
 using Fp8Lm.Execution;
+using Fp8Lm.Training;
 
 namespace Fp8Lm.Cuda;
 
@@ -18,6 +19,7 @@ public sealed unsafe class CudaSession : ArenaSession
     private readonly nint[] arenas = new nint[Enum.GetValues<ArenaKind>().Length];
     private readonly List<KernelSlot> kernels = [];
     private readonly TensorMapTable tensorMaps = new();
+    private readonly List<CudaStepRunner> runners = [];
     private readonly KernelProfile? printed;
     private LaunchTimer? timer;
     private bool disposed;
@@ -50,6 +52,24 @@ public sealed unsafe class CudaSession : ArenaSession
 
     /// <summary>What everything runs on.</summary>
     internal CudaContext Context => context;
+
+    /// <summary>Whether launches must not be captured, because each is timed or waited for.</summary>
+    internal bool RunsEagerly => check || timer is not null;
+
+    /// <inheritdoc/>
+    internal override StepRunner CreateStepRunner(ModelProgram program, int microBatches)
+    {
+        var runner = new CudaStepRunner(this, program, microBatches);
+        runners.Add(runner);
+        return runner;
+    }
+
+    /// <summary>Queues a copy within the device.</summary>
+    internal void CopyOnDevice(nint source, nint destination, long bytes)
+    {
+        context.CopyOnDevice(source, destination, bytes);
+        timer?.Interrupted();
+    }
 
     /// <summary>Times every launch from now on; null stops it. What was timed so far is added to its profile.</summary>
     internal void Profile(KernelProfile? profile)
@@ -136,6 +156,11 @@ public sealed unsafe class CudaSession : ArenaSession
 
         disposed = true;
         PrintProfile();
+        foreach (CudaStepRunner runner in runners)
+        {
+            runner.Dispose();
+        }
+
         foreach (KernelSlot slot in kernels)
         {
             slot.Kernel.Dispose();

@@ -1,4 +1,5 @@
 using System;
+using Fp8Lm.Training;
 
 namespace Fp8Lm.Execution;
 
@@ -107,6 +108,11 @@ public abstract class Session : IDisposable
 
     /// <summary>Waits for everything queued; errors of kernels surface here at the latest.</summary>
     public abstract void Synchronize();
+
+    /// <summary>How optimizer steps of a program run here.</summary>
+    /// <param name="program">The program of the session.</param>
+    /// <param name="microBatches">Micro-batches of a step.</param>
+    internal virtual StepRunner CreateStepRunner(ModelProgram program, int microBatches) => new ImmediateStepRunner(this, program);
 
     /// <inheritdoc/>
     public void Dispose()

@@ -10,6 +10,12 @@ namespace Fp8Lm.Execution;
 [StructLayout(LayoutKind.Sequential)]
 public struct StepState
 {
+    /// <summary>Value of <see cref="SkipStep"/>: this step's gradient norm or loss is not finite.</summary>
+    public const uint Skipped = 1;
+
+    /// <summary>Value of <see cref="SkipStep"/>: an earlier step was skipped and the host has not looked at it, so this one changes nothing either.</summary>
+    public const uint Halted = 2;
+
     // Written by the host.
 
     /// <summary>Learning rate of this step.</summary>
@@ -45,7 +51,7 @@ public struct StepState
     public float GradientNorm;
     /// <summary>What gradients are multiplied with: min(1, MaxGradientNorm / (GradientNorm + 1e-6)).</summary>
     public float ClipFactor;
-    /// <summary>Non-zero when the gradient norm is not finite: the optimizer then leaves weights and moments as they are.</summary>
+    /// <summary>Non-zero when the step is not to count (<see cref="Skipped"/>, <see cref="Halted"/>): the optimizer then leaves weights and moments as they are.</summary>
     public uint SkipStep;
     /// <summary>Sum over rows of weighted losses since the host last cleared it.</summary>
     public double LossSum;

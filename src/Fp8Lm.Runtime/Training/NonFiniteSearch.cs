@@ -16,11 +16,19 @@ internal sealed class NonFiniteSearch(ModelDefinition definition, ModelProgram p
     /// Looks at weights and gradients, then runs the micro-batches of the step again and looks at what each kernel wrote. FP8 state is put back;
     /// gradients are not, and a skipped step does not need them.
     /// </summary>
-    public string Describe(int microBatches, Action<int> loadMicroBatch)
+    /// <param name="microBatches">Micro-batches of the step.</param>
+    /// <param name="staleGradients">Whether the gradients are those of another step by now.</param>
+    /// <param name="loadMicroBatch">Loads one micro-batch and the state that belongs to it.</param>
+    public string Describe(int microBatches, bool staleGradients, Action<int> loadMicroBatch)
     {
+        if (staleGradients)
+        {
+            Replay(session, microBatches, loadMicroBatch);
+        }
+
         List<string> weights = BadParameters(session.Master);
         List<string> gradients = BadParameters(session.Gradient);
-        string first = Replay(microBatches, loadMicroBatch) is { } found ? $"{found} " : "";
+        string first = Trace(microBatches, loadMicroBatch) is { } found ? $"{found} " : "";
         return weights.Count > 0 ? $"{first}Weights that are not finite: {List(weights)}."
             : gradients.Count > 0 ? $"{first}Gradients that are not finite: {List(gradients)}."
             : first.Length > 0 ? first.TrimEnd() : "All weights and gradients are finite by themselves.";
@@ -47,20 +55,25 @@ internal sealed class NonFiniteSearch(ModelDefinition definition, ModelProgram p
         return bad;
     }
 
-    private string? Replay(int microBatches, Action<int> loadMicroBatch)
+    private string? Trace(int microBatches, Action<int> loadMicroBatch)
+    {
+        ClearActivations();
+        var tracer = new NonFiniteTracer(session, definition, program);
+        Replay(tracer, microBatches, loadMicroBatch);
+        return tracer.Finding;
+    }
+
+    private void Replay(Session target, int microBatches, Action<int> loadMicroBatch)
     {
         var snapshot = new Fp8Snapshot(session, program);
-        var tracer = new NonFiniteTracer(session, definition, program);
         session.Clear(session.GradientArena, session.ParameterElements * sizeof(float));
-        ClearActivations();
-        for (int micro = 0; micro < microBatches && tracer.Finding is null; micro++)
+        for (int micro = 0; micro < microBatches; micro++)
         {
             loadMicroBatch(micro);
-            program.TrainMicroBatch(tracer);
+            program.TrainMicroBatch(target);
         }
 
         snapshot.Restore();
-        return tracer.Finding;
     }
 
     /// <summary>Bytes that no kernel has written yet would be taken for findings.</summary>

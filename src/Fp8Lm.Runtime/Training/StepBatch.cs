@@ -33,6 +33,9 @@ internal sealed class StepBatch
         }
     }
 
+    /// <summary>Micro-batches held at once.</summary>
+    public int MicroBatches => tokens.Length;
+
     /// <summary>Sum of the weights of all labels that count.</summary>
     public double WeightSum { get; private set; }
 
@@ -59,6 +62,15 @@ internal sealed class StepBatch
         session.Write<int>(labels[index], session.Labels);
         session.Write<float>(weights[index], session.LabelWeights);
     }
+
+    /// <summary>Token ids of one micro-batch.</summary>
+    public ReadOnlySpan<int> Tokens(int index) => tokens[index];
+
+    /// <summary>Labels of one micro-batch.</summary>
+    public ReadOnlySpan<int> Labels(int index) => labels[index];
+
+    /// <summary>Label weights of one micro-batch.</summary>
+    public ReadOnlySpan<float> Weights(int index) => weights[index];
 
     /// <summary>A token outside the vocabulary would read outside the embedding table; label weights are summed on the way.</summary>
     private void Check(int index)

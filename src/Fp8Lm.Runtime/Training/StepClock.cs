@@ -13,7 +13,7 @@ internal sealed class StepClock(long tokensPerStep)
 
     private readonly Queue<double> seconds = new();
     private readonly Queue<double> losses = new();
-    private long begun;
+    private long ended;
 
     /// <summary>Tokens of all timed steps.</summary>
     public long Tokens { get; private set; }
@@ -30,11 +30,15 @@ internal sealed class StepClock(long tokensPerStep)
     /// <summary>Mean of the last losses.</summary>
     public double RecentLoss => losses.Count == 0 ? double.NaN : losses.Average();
 
-    public void Begin() => begun = Stopwatch.GetTimestamp();
+    /// <summary>The present, for <see cref="Add"/>.</summary>
+    public static long Now => Stopwatch.GetTimestamp();
 
-    public void End(double loss)
+    /// <summary>Adds a step that is complete: it took the time since its beginning or, if that was earlier, since the end of the step before.</summary>
+    public void Add(long begun, double loss)
     {
-        double elapsed = Stopwatch.GetElapsedTime(begun).TotalSeconds;
+        long now = Now;
+        double elapsed = Stopwatch.GetElapsedTime(Math.Max(begun, ended), now).TotalSeconds;
+        ended = now;
         Tokens += tokensPerStep;
         Seconds += elapsed;
         Push(seconds, elapsed, RecentSteps);

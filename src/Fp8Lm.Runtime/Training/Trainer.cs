@@ -24,6 +24,8 @@ public sealed class Trainer
     private readonly ITrainingObserver observer;
     private readonly StepBatch batch;
     private readonly StepClock clock;
+    private readonly Queue<long> begun = new();
+    private StepRunner? runner;
     private long updates;
     private long tokens;
     private bool started;
@@ -123,9 +125,10 @@ public sealed class Trainer
 
         long evaluated = -1, saved = -1;
         double? validationLoss = null;
-        while (Step < options.Steps && !cancellation.IsCancellationRequested)
+        runner ??= session.CreateStepRunner(program, options.Accumulation);
+        while (QueueSteps(cancellation))
         {
-            TrainStep();
+            CompleteStep();
             if (evaluator is not null && options.EvaluationInterval > 0 && Step % options.EvaluationInterval == 0 && !cancellation.IsCancellationRequested)
             {
                 (validationLoss, evaluated) = (Evaluate(), Step);
@@ -174,17 +177,34 @@ public sealed class Trainer
         }
     }
 
-    private void TrainStep()
+    /// <summary>
+    /// Queues as many steps as the device takes, but none behind a step after which weights are looked at; false when there is nothing left to do.
+    /// After a cancellation those on their way are the last.
+    /// </summary>
+    private bool QueueSteps(CancellationToken cancellation)
     {
-        clock.Begin();
+        while (runner!.Pending < runner.Depth && Step + runner.Pending < options.Steps && !cancellation.IsCancellationRequested
+            && (runner.Pending == 0 || !LooksAtWeights(Step + runner.Pending)))
+        {
+            long step = Step + runner.Pending + 1;
+            begun.Enqueue(StepClock.Now);
+            ReadBatch(step);
+            runner.Enqueue(StateOf(step), batch);
+        }
+
+        return runner.Pending > 0;
+    }
+
+    private bool LooksAtWeights(long step) =>
+        (evaluator is not null && options.EvaluationInterval > 0 && step % options.EvaluationInterval == 0)
+        || (folder is not null && options.CheckpointInterval > 0 && step % options.CheckpointInterval == 0);
+
+    private void CompleteStep()
+    {
         long step = Step + 1;
-        ReadBatch(step);
-        session.WriteState(StateOf(step));
-        RunMicroBatches(step);
-        program.Optimize(session);
-        StepState state = session.ReadState();
+        StepState state = runner!.Complete();
         double loss = state.WeightSum > 0 ? state.LossSum / state.WeightSum : 0;
-        clock.End(loss);
+        clock.Add(begun.Dequeue(), loss);
 
         bool finite = state.SkipStep == 0 && double.IsFinite(loss) && float.IsFinite(state.GradientNorm);
         if (!finite)
@@ -202,17 +222,6 @@ public sealed class Trainer
     {
         long perStep = session.Dims[DimBinding.MicroBatch] * options.Accumulation;
         batch.Read(training, (step - 1) * perStep);
-    }
-
-    private void RunMicroBatches(long step)
-    {
-        session.Clear(session.GradientArena, session.ParameterElements * sizeof(float));
-        for (int micro = 0; micro < options.Accumulation; micro++)
-        {
-            session.WriteMicroStep(MicroStep(step, micro));
-            batch.Load(session, micro);
-            program.TrainMicroBatch(session);
-        }
     }
 
     /// <summary>Runs the first micro-batch until every FP8 tensor has a scale that fits it; otherwise step 1 would round its gradients to zero.</summary>
@@ -235,6 +244,7 @@ public sealed class Trainer
         }
     }
 
+    /// <summary>The host's part of a step; those before it that are on their way count as updates, as they will unless this one is queued again.</summary>
     private StepState StateOf(long step) => new()
     {
         LearningRate = LearningRateSchedule.Rate(options, step),
@@ -242,8 +252,8 @@ public sealed class Trainer
         Beta2 = options.Beta2,
         Epsilon = options.Epsilon,
         WeightDecay = options.WeightDecay,
-        BiasCorrection1 = (float)(1 - Math.Pow(options.Beta1, updates + 1)),
-        BiasCorrection2 = (float)(1 - Math.Pow(options.Beta2, updates + 1)),
+        BiasCorrection1 = (float)(1 - Math.Pow(options.Beta1, updates + step - Step)),
+        BiasCorrection2 = (float)(1 - Math.Pow(options.Beta2, updates + step - Step)),
         MaxGradientNorm = options.MaxGradientNorm,
         LossScale = batch.WeightSum > 0 ? (float)(1 / batch.WeightSum) : 0,
         SeedLow = (uint)options.Seed,
@@ -257,8 +267,13 @@ public sealed class Trainer
     private void Refuse(long step, double loss, StepState state)
     {
         string what = double.IsFinite(loss) ? $"the gradient is not finite (norm {state.GradientNorm})" : $"the loss is not finite ({loss})";
+        // Steps queued behind this one have changed nothing but gradients and activations; their turn comes again.
+        bool stale = runner!.Pending > 0;
+        runner.Discard();
+        begun.Clear();
+        ReadBatch(step);
         var search = new NonFiniteSearch(definition, program, session);
-        string where = search.Describe(options.Accumulation, micro =>
+        string where = search.Describe(options.Accumulation, stale, micro =>
         {
             session.WriteState(StateOf(step) with { MicroStep = MicroStep(step, micro) });
             batch.Load(session, micro);

@@ -85,6 +85,15 @@ public unsafe class OptimizerKernelTests
         Assert.False(float.IsFinite(state.GradientNorm));
     }
 
+    [Theory]
+    [InlineData(0u, double.NaN, StepState.Skipped)]
+    [InlineData(StepState.Skipped, 1.0, StepState.Halted)]
+    [InlineData(StepState.Halted, 1.0, StepState.Halted)]
+    public void A_loss_that_is_not_finite_skips_the_step_and_a_skipped_step_halts_the_next(uint skip, double loss, uint expected)
+    {
+        Assert.Equal(expected, Norm([3f, 4f], 1f, 1, new StepState { SkipStep = skip, LossSum = loss }).SkipStep);
+    }
+
     private static (float[] W, float[] G, float[] M, float[] V) Parameters(int count)
     {
         var random = new Random(count);
@@ -102,10 +111,10 @@ public unsafe class OptimizerKernelTests
         }
     }
 
-    private static StepState Norm(float[] gradient, float maximum, int workers)
+    private static StepState Norm(float[] gradient, float maximum, int workers, StepState state = default)
     {
         using var pool = new CpuPool(workers);
-        StepState state = new() { MaxGradientNorm = maximum };
+        state.MaxGradientNorm = maximum;
         fixed (float* g = gradient)
         fixed (double* scratch = new double[4096])
         {

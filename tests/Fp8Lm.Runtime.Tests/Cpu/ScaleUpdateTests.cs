@@ -76,6 +76,16 @@ public unsafe class ScaleUpdateTests
         Assert.Equal(1f, slots.Inverse);
     }
 
+    [Fact]
+    public void A_halted_step_leaves_scale_and_history_and_clears_amax()
+    {
+        var slots = new Slots(2);
+        slots.Update(4f);
+        Assert.Equal(448f / 4f, slots.Update(64f, StepState.Halted));
+        Assert.Equal([4f, 0f], slots.History);
+        Assert.Equal(0u, slots.Amax);
+    }
+
     /// <summary>Two slots, of which the second one is under test; the first must not be disturbed by it.</summary>
     private sealed class Slots(int length)
     {
@@ -93,11 +103,11 @@ public unsafe class ScaleUpdateTests
 
         public float[] History => [.. System.Linq.Enumerable.Select(System.Linq.Enumerable.Range(0, length), age => history[(age * 2) + 1])];
 
-        public float Update(float value)
+        public float Update(float value, uint skip = StepState.Skipped)
         {
             amax[1] = BitConverter.SingleToUInt32Bits(value) & 0x7FFFFFFF;
             using var pool = new CpuPool(1);
-            StepState state = new() { SkipStep = 1 };
+            StepState state = new() { SkipStep = skip };
             fixed (float* s = scale, i = inverse, h = history, m = maximum)
             fixed (uint* a = amax)
             {

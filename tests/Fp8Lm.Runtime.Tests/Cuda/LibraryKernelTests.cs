@@ -124,7 +124,7 @@ public sealed class LibraryKernelTests
         float first = 0;
         for (int repetition = 0; repetition < 3; repetition++)
         {
-            harness.Upload(1, [new StepState { MaxGradientNorm = maximum, SkipStep = 7 }]);
+            harness.Upload(1, [new StepState { MaxGradientNorm = maximum }]);
             harness.Launch(harness[0], count, harness[1], harness[2]);
             StepState state = harness.Download<StepState>(1)[0];
             Assert.Equal(norm, state.GradientNorm, norm * 1e-6);
@@ -146,7 +146,21 @@ public sealed class LibraryKernelTests
         harness.Upload(1, [new StepState { MaxGradientNorm = 1 }]);
         harness.Launch(harness[0], gradient.Length, harness[1], harness[2]);
 
-        Assert.NotEqual(0u, harness.Download<StepState>(1)[0].SkipStep);
+        Assert.Equal(StepState.Skipped, harness.Download<StepState>(1)[0].SkipStep);
+        harness.Launch(harness[0], gradient.Length, harness[1], harness[2]);
+
+        Assert.Equal(StepState.Halted, harness.Download<StepState>(1)[0].SkipStep);
+    }
+
+    [Fact]
+    public void ALossThatIsNotFiniteSkipsTheStep()
+    {
+        using KernelHarness harness = Norm(4);
+        harness.Upload(0, [1f, 2f, 3f, 4f]);
+        harness.Upload(1, [new StepState { LossSum = double.NaN }]);
+        harness.Launch(harness[0], 4, harness[1], harness[2]);
+
+        Assert.Equal(StepState.Skipped, harness.Download<StepState>(1)[0].SkipStep);
     }
 
     [Theory]
@@ -221,6 +235,8 @@ public sealed class LibraryKernelTests
         Random random = new(1);
         for (int step = 0; step < 20; step++)
         {
+            StepState state = new() { SkipStep = step % 3 == 2 ? StepState.Halted : (uint)(step % 2) };
+            harness.Upload(5, [state]);
             for (int slot = 0; slot < Slots; slot++)
             {
                 float value = (float)Math.Exp((random.NextDouble() * 180) - 100);
@@ -238,7 +254,7 @@ public sealed class LibraryKernelTests
             fixed (float* s = scale, i = inverse, h = history, m = maximum)
             fixed (uint* a = amax)
             {
-                nint[] args = [(nint)s, (nint)i, (nint)a, (nint)h, (nint)m, Slots, length, powerOfTwo ? 1 : 0, margin, 0];
+                nint[] args = [(nint)s, (nint)i, (nint)a, (nint)h, (nint)m, Slots, length, powerOfTwo ? 1 : 0, margin, (nint)(&state)];
                 fixed (nint* pointer = args)
                 {
                     CpuKernels.ScaleUpdate(new DimBinding(1, 1), pointer, null!);

@@ -23,7 +23,7 @@ internal static unsafe class FakeKernels
         Info("fake_embed_gradient", 4, RunEmbedGradient),
         Info("fake_norm", 3, RunNorm),
         Info("fake_adamw", 7, RunAdamW),
-        Info("fake_scales", 7, RunScales),
+        Info("fake_scales", 8, RunScales),
     ];
 
     private static KernelInfo Info(string name, int arguments, CpuKernel kernel) =>
@@ -180,7 +180,7 @@ internal static unsafe class FakeKernels
 
         state->GradientNorm = (float)Math.Sqrt(sum);
         state->ClipFactor = state->MaxGradientNorm > 0 ? MathF.Min(1, state->MaxGradientNorm / (state->GradientNorm + 1e-6f)) : 1;
-        state->SkipStep = float.IsFinite(state->GradientNorm) ? 0u : 1u;
+        state->SkipStep = state->SkipStep != 0 ? StepState.Halted : float.IsFinite(state->GradientNorm) ? 0u : StepState.Skipped;
     }
 
     private static void RunAdamW(DimBinding dims, nint* args, CpuPool pool)
@@ -211,10 +211,11 @@ internal static unsafe class FakeKernels
         float* largest = (float*)args[4];
         nint slots = args[5];
         nint length = args[6];
+        bool halted = ((StepState*)args[7])->SkipStep == StepState.Halted;
         for (nint s = 0; s < slots; s++)
         {
             float top = 0;
-            for (nint h = length - 1; h >= 0; h--)
+            for (nint h = length - 1; h >= 0 && !halted; h--)
             {
                 history[(h * slots) + s] = h == 0 ? BitConverter.UInt32BitsToSingle(amax[s]) : history[((h - 1) * slots) + s];
                 top = MathF.Max(top, history[(h * slots) + s]);

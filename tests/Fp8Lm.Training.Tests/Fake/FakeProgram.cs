@@ -88,7 +88,7 @@ internal sealed class FakeProgram : ModelProgram
 
     public override void UpdateScales(Session session) => session.Launch(
         FakeKernels.Scales, session.ScaleArena, session.ScaleInverseArena, session.AmaxArena, session.AmaxHistoryArena, session.ScaleMaximumArena,
-        (nint)session.ScaleSlots, Scaling!.HistoryLength);
+        (nint)session.ScaleSlots, Scaling!.HistoryLength, session.State);
 
     public override void TrainMicroBatch(Session session)
     {

@@ -29,7 +29,7 @@ public static unsafe partial class CpuKernels
     }
 
     /// <summary>
-    /// Global norm of the gradients, clip factor and skip flag. Arguments: grad F32 [count]; count; <see cref="StepState"/>; scratch of 32 KiB.
+    /// Global norm of the gradients, clip factor and skip flag; a flag that still stands becomes <see cref="StepState.Halted"/>. Arguments: grad F32 [count]; count; <see cref="StepState"/>; scratch of 32 KiB.
     /// Blocks of fixed size are summed in F64 and added in their order.
     /// </summary>
     public static void GradientNorm(DimBinding dims, nint* args, CpuPool pool)
@@ -52,7 +52,7 @@ public static unsafe partial class CpuKernels
         bool finite = float.IsFinite(norm);
         state->GradientNorm = norm;
         state->ClipFactor = finite && state->MaxGradientNorm > 0f ? Math.Min(1f, state->MaxGradientNorm / (norm + 1e-6f)) : 1f;
-        state->SkipStep = finite ? 0u : 1u;
+        state->SkipStep = state->SkipStep != 0 ? StepState.Halted : finite && double.IsFinite(state->LossSum) ? 0u : StepState.Skipped;
     }
 
     private readonly struct SquareSums(float* gradient, long count, long block, double* partial) : ITileKernel

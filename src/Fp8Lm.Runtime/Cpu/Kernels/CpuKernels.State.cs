@@ -25,7 +25,7 @@ public static unsafe partial class CpuKernels
     }
 
     /// <summary>
-    /// Rolls the amax histories, clears amax and derives the next scales, in skipped steps as well. Arguments: scale F32 [slots]; scaleInverse F32
+    /// Rolls the amax histories, clears amax and derives the next scales, in skipped steps as well; a halted step only clears amax. Arguments: scale F32 [slots]; scaleInverse F32
     /// [slots]; amax U32 [slots]; history F32 [length, slots], newest first; maximum F32 [slots]; slots; length; powerOfTwo; margin; <see cref="StepState"/>.
     /// A slot whose amax is not finite, or whose history is all zero, keeps its scale; what is not finite enters the history as zero.
     /// </summary>
@@ -34,11 +34,16 @@ public static unsafe partial class CpuKernels
         float* scale = (float*)args[0], inverse = (float*)args[1], history = (float*)args[3], maximum = (float*)args[4];
         uint* amax = (uint*)args[2];
         long slots = args[5], length = args[6];
+        bool halted = ((StepState*)args[9])->SkipStep == StepState.Halted;
         for (long slot = 0; slot < slots; slot++)
         {
             float newest = BitConverter.UInt32BitsToSingle(amax[slot]);
             bool finite = float.IsFinite(newest);
             amax[slot] = 0;
+            if (halted)
+            {
+                continue;
+            }
 
             float entering = finite ? newest : 0f, largest = entering;
             for (long age = 0; age < length; age++)

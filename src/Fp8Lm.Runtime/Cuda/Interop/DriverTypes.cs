@@ -16,6 +16,12 @@ internal enum FunctionAttribute
     MaxDynamicSharedSizeBytes = 8,
 }
 
+/// <summary>CUstreamCaptureMode, the value used: what other threads do with the driver does not end the capture.</summary>
+internal enum CaptureMode
+{
+    ThreadLocal = 1,
+}
+
 /// <summary>CUtensorMapDataType, the values used; FP8 travels as <see cref="UInt8"/>.</summary>
 internal enum TensorMapDataType
 {

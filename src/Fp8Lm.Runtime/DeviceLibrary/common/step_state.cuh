@@ -6,6 +6,9 @@ namespace fp8lm {
 
 struct StepState
 {
+    // SkipStep: the gradient or the loss of this step is not finite; that of an earlier one, at which the host has not looked yet.
+    static constexpr u32 kSkipped = 1, kHalted = 2;
+
     // Written by the host before a step.
     float LearningRate;
     float Beta1;

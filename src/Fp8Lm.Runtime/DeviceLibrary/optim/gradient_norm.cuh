@@ -4,7 +4,7 @@
 
 namespace fp8lm::optim {
 
-// Global L2 norm of grad [count] f32 -> state.GradientNorm, ClipFactor, SkipStep. Every block leaves its sum of squares in scratch; the
+// Global L2 norm of grad [count] f32 -> state.GradientNorm, ClipFactor, SkipStep. A flag that still stands from the step before becomes Halted. Every block leaves its sum of squares in scratch; the
 // last one to finish adds them in the order of the blocks. scratch starts zeroed and is left so.
 struct GradientNorm : Launch<256, 0, 0, 1024>
 {
@@ -59,10 +59,11 @@ private:
     static __device__ void write(StepState* state, float norm)
     {
         const bool finite = (__float_as_uint(norm) & 0x7F800000u) != 0x7F800000u;
+        const bool sound = finite && (__double_as_longlong(state->LossSum) & 0x7FF0000000000000ll) != 0x7FF0000000000000ll;
         const bool clips = state->MaxGradientNorm > 0.0f && finite;
         state->GradientNorm = norm;
         state->ClipFactor = clips ? min_(1.0f, state->MaxGradientNorm / (norm + 1e-6f)) : 1.0f;
-        state->SkipStep = finite ? 0u : 1u;
+        state->SkipStep = state->SkipStep != 0 ? StepState::kHalted : sound ? 0u : StepState::kSkipped;
     }
 };
 

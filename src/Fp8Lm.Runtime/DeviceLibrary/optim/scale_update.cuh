@@ -5,18 +5,21 @@ namespace fp8lm::optim {
 
 // Rolls amax histories and derives the next scales; a thread per slot. history: [history_length, slots] f32, row 0 the newest.
 // The scale is maximum / largest amax of the history / 2^margin; it stays as it was when that amax is zero or this step's is not finite,
-// and what is not finite enters the history as zero. Bit-identical to CpuKernels.ScaleUpdate.
+// and what is not finite enters the history as zero. A halted step leaves scales and histories as they are. Bit-identical to CpuKernels.ScaleUpdate.
 struct ScaleUpdate : Launch<256>
 {
     static __device__ void run(
         float* scale, float* scale_inverse, u32* amax, float* history, const float* maximum, i64 slots, i64 history_length, i64 power_of_two,
-        i64 margin, StepState*)
+        i64 margin, const StepState* state)
     {
+        const bool halted = state->SkipStep == StepState::kHalted;
         for (i64 slot = (i64)blockIdx.x * kThreads + threadIdx.x; slot < slots; slot += (i64)gridDim.x * kThreads)
         {
             const u32 bits = amax[slot];
             const bool finite = bits < 0x7F800000u;
             amax[slot] = 0;
+            if (halted)
+                continue;
             float newer = finite ? __uint_as_float(bits) : 0.0f, largest = newer;
             for (i64 age = 0; age < history_length; ++age)
             {

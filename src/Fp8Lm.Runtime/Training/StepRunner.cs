@@ -1,0 +1,63 @@
+using System;
+using System.Collections.Generic;
+using Fp8Lm.Execution;
+
+namespace Fp8Lm.Training;
+
+/// <summary>
+/// Runs optimizer steps in order. Up to <see cref="Depth"/> of them may be on their way, so that a device need not wait for the host between two.
+/// A step whose gradient or loss is not finite changes nothing; until <see cref="Discard"/> neither do the steps queued behind it.
+/// </summary>
+internal abstract class StepRunner : IDisposable
+{
+    /// <summary>Steps that may be queued before the first of them is asked for.</summary>
+    public abstract int Depth { get; }
+
+    /// <summary>Queued steps whose outcome has not been asked for.</summary>
+    public abstract int Pending { get; }
+
+    /// <summary>Queues a step. Micro-batch i has micro-step <see cref="StepState.MicroStep"/> + i; state and batch may be reused on return.</summary>
+    public abstract void Enqueue(in StepState state, StepBatch batch);
+
+    /// <summary>Waits for the oldest step that is pending and gives its state.</summary>
+    public abstract StepState Complete();
+
+    /// <summary>Waits for everything and forgets it: after a step that changed nothing, those behind it are queued again.</summary>
+    public abstract void Discard();
+
+    /// <inheritdoc/>
+    public abstract void Dispose();
+}
+
+/// <summary>Runs a step while it is queued, as a device does whose launches run at once.</summary>
+internal sealed class ImmediateStepRunner(Session session, ModelProgram program) : StepRunner
+{
+    private readonly Queue<StepState> done = new();
+
+    public override int Depth => 1;
+
+    public override int Pending => done.Count;
+
+    public override void Enqueue(in StepState state, StepBatch batch)
+    {
+        session.WriteState(state);
+        session.Clear(session.GradientArena, session.ParameterElements * sizeof(float));
+        for (int micro = 0; micro < batch.MicroBatches; micro++)
+        {
+            session.WriteMicroStep(unchecked(state.MicroStep + (uint)micro));
+            batch.Load(session, micro);
+            program.TrainMicroBatch(session);
+        }
+
+        program.Optimize(session);
+        done.Enqueue(session.ReadState());
+    }
+
+    public override StepState Complete() => done.Dequeue();
+
+    public override void Discard() => done.Clear();
+
+    public override void Dispose()
+    {
+    }
+}
