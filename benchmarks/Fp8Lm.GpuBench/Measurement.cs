@@ -29,17 +29,22 @@ internal sealed class Measurement : IDisposable
         long start = Stopwatch.GetTimestamp();
         using var outside = new CudaContext(device);
         free = outside.Memory().Free;
+        ContextSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        start = Stopwatch.GetTimestamp();
         session = new CudaSession(plan, device);
         SessionSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         data = new RandomTokens(Trainer.Vocabulary(Gpt.Definition, bench.Dims));
         start = Stopwatch.GetTimestamp();
-        var trainer = new Trainer(Gpt.Definition, program, session, new TrainerOptions { Steps = 1, WarmupSteps = 0, LearningRate = 1e-4f }, data, null, null, null);
+        Trainer trainer = TrainerOf(1);
         trainer.Start();
         StartSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         start = Stopwatch.GetTimestamp();
         trainer.Run();
         FirstStepSeconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
+
+    /// <summary>Seconds until the device answers.</summary>
+    public double ContextSeconds { get; }
 
     /// <summary>Seconds for memory and kernels.</summary>
     public double SessionSeconds { get; }
@@ -54,12 +59,23 @@ internal sealed class Measurement : IDisposable
 
     public string Gpu => session.Device;
 
-    /// <summary>Bytes of the device that the session has taken, by the driver's count.</summary>
-    public long UsedBytes => free - session.Context.Memory().Free;
+    /// <summary>Bytes of the device that the session has taken, by the driver's count; for a stack without the optimizer's moments, which it does not use.</summary>
+    public long UsedBytes => free - session.Context.Memory().Free - (bench.Trains ? 0 : Plan.Bytes(ArenaKind.FirstMoment) + Plan.Bytes(ArenaKind.SecondMoment));
 
-    /// <summary>Milliseconds of steps, each between two events.</summary>
+    /// <summary>Tokens per second by the clock of a trainer, batches and reports included.</summary>
+    public double TrainerRate(int steps)
+    {
+        Trainer trainer = TrainerOf(steps);
+        trainer.Start(weights: null);
+        return trainer.Run().TokensPerSecond;
+    }
+
+    /// <summary>Milliseconds of replayed steps, each between two events.</summary>
     public IReadOnlyList<double> Time(int steps)
     {
+        Step(session);
+        session.Synchronize();
+        using CudaGraph graph = CudaGraph.Capture(session.Context, () => Step(session));
         using CudaEvent before = new(session.Context), after = new(session.Context);
         double[] times = new double[WarmUp + steps];
         for (int i = 0; i < times.Length; i++)
@@ -72,7 +88,7 @@ internal sealed class Measurement : IDisposable
         double Milliseconds()
         {
             before.Record();
-            Step(session);
+            graph.Launch();
             after.Record();
             after.Synchronize();
             return after.MillisecondsSince(before);
@@ -101,6 +117,9 @@ internal sealed class Measurement : IDisposable
         return profile.Times().Select(t => new KernelCost(
             program.Kernels[t.Kernel].Name, (double)t.Calls / ProfiledSteps, t.Seconds / ProfiledSteps, t.Seconds / t.Calls, traffic.Flops(t.Kernel), traffic.Bytes(t.Kernel)));
     }
+
+    private Trainer TrainerOf(int steps) =>
+        new(Gpt.Definition, program, session, new TrainerOptions { Steps = steps, WarmupSteps = 0, LearningRate = 1e-4f }, data, null, null, null);
 
     public void Dispose() => session.Dispose();
 

@@ -69,6 +69,7 @@ internal static class Program
         IReadOnlyList<double> times = measurement.Time(steps);
         double median = times[times.Count / 2];
         double tokens = bench.MicroBatch * bench.Shape.Sequence;
+        double trainer = bench.Trains ? measurement.TrainerRate(steps) : 0;
         Print(w =>
         {
             Head(w, bench, "gpu", measurement.Gpu);
@@ -85,10 +86,16 @@ internal static class Program
             w.WriteNumber("tflops", Math.Round(bench.FlopsPerToken * tokens / median / 1e9, 1));
             w.WriteNumber("peak_gib", Gibibytes(measurement.UsedBytes));
             w.WriteNumber("plan_gib", Gibibytes(measurement.Plan.TotalBytes));
+            w.WriteNumber("context_s", Math.Round(measurement.ContextSeconds, 2));
             w.WriteNumber("session_s", Math.Round(measurement.SessionSeconds, 2));
             w.WriteNumber("start_s", Math.Round(measurement.StartSeconds, 2));
             w.WriteNumber("first_step_s", Math.Round(measurement.FirstStepSeconds, 2));
             w.WriteNumber("since_process_start_s", Math.Round(start, 2));
+            if (trainer > 0)
+            {
+                w.WriteNumber("trainer_tokens_per_s", Math.Round(trainer));
+            }
+
             w.WriteString("fp8lm", typeof(CudaDevice).Assembly.GetName().Version!.ToString(3));
         });
         if (profile)

@@ -35,23 +35,31 @@ internal sealed unsafe class CudaContext : IDisposable
         return ((long)free, (long)total);
     }
 
-    /// <summary>Zeroed device memory.</summary>
-    /// <exception cref="InsufficientMemoryException">The device does not have that much left.</exception>
-    public nint Allocate(long bytes)
+    /// <summary>Zeroed device memory, or 0 when the device does not have that much left.</summary>
+    public nint TryAllocate(long bytes)
     {
         MakeCurrent();
         int result = CudaDriver.MemAlloc(out nint address, checked((nuint)bytes));
         const int OutOfMemory = 2;
         if (result == OutOfMemory)
         {
-            (long free, long total) = Memory();
-            throw new InsufficientMemoryException(
-                $"{Device.Name} has {free / 1048576.0:F0} of {total / 1048576.0:F0} MiB left; {bytes / 1048576.0:F0} MiB were asked for.");
+            return 0;
         }
 
-        Check(result, "cuMemAlloc");
+        Check(result, $"cuMemAlloc of {bytes} bytes");
         Clear(address, bytes);
         return address;
+    }
+
+    /// <summary>Zeroed device memory.</summary>
+    /// <exception cref="InsufficientMemoryException">The device does not have that much left.</exception>
+    public nint Allocate(long bytes)
+    {
+        nint address = TryAllocate(bytes);
+        return address != 0
+            ? address
+            : throw new InsufficientMemoryException(
+                $"{Device.Name} has {Memory().Free / 1048576.0:F0} of {Memory().Total / 1048576.0:F0} MiB left; {bytes / 1048576.0:F0} MiB were asked for.");
     }
 
     public void Free(nint address)

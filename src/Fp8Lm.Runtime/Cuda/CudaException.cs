@@ -7,6 +7,9 @@ namespace Fp8Lm.Cuda;
 /// <summary>A call of the CUDA driver or of NVRTC failed, or the machine lacks what the CUDA back end needs.</summary>
 public sealed class CudaException : Exception
 {
+    // CUDA_ERROR_ILLEGAL_ADDRESS to CUDA_ERROR_LAUNCH_FAILED.
+    private const int FirstKernelError = 700, LastKernelError = 719;
+
     /// <summary>Creates the exception with a message for the user.</summary>
     public CudaException(string message)
         : base(message)
@@ -29,7 +32,9 @@ public sealed class CudaException : Exception
     {
         if (result != 0)
         {
-            throw new CudaException($"{action}: {Describe(result)}");
+            // These come from a kernel that was queued some time before the call that reports them.
+            string hint = result is >= FirstKernelError and <= LastKernelError ? " A kernel that was queued before has failed; FP8LM_CHECK=1 names it." : "";
+            throw new CudaException($"{action}: {Describe(result)}.{hint}");
         }
     }
 

@@ -1,6 +1,8 @@
 using System;
 using System.Collections.Generic;
+using System.Globalization;
 using System.Linq;
+using System.Text;
 using Fp8Lm.Cuda.Interop;
 using Fp8Lm.Cuda.Jit;
 using Fp8Lm.Execution;
@@ -14,12 +16,19 @@ namespace Fp8Lm.Cuda;
 /// </summary>
 public sealed unsafe class CudaSession : ArenaSession
 {
+    // What a session takes beside its plan: machine code, the batch on its way, rounding of blocks.
+    private const long OtherBytes = 64 << 20;
+
+    // Below, pinning and a second copy cost more than waiting.
+    private const int LargeCopy = 1 << 20;
+
     private readonly CudaContext context;
     private readonly bool check = Environment.GetEnvironmentVariable("FP8LM_CHECK") == "1";
     private readonly nint[] arenas = new nint[Enum.GetValues<ArenaKind>().Length];
     private readonly List<KernelSlot> kernels = [];
     private readonly TensorMapTable tensorMaps = new();
     private readonly List<CudaStepRunner> runners = [];
+    private readonly Lazy<UploadRing> uploads;
     private readonly KernelProfile? printed;
     private LaunchTimer? timer;
     private bool disposed;
@@ -32,6 +41,7 @@ public sealed unsafe class CudaSession : ArenaSession
     {
         ArgumentNullException.ThrowIfNull(device);
         context = new CudaContext(device);
+        uploads = new Lazy<UploadRing>(() => new UploadRing(context, PieceBytes));
         try
         {
             AllocateArenas();
@@ -112,7 +122,11 @@ public sealed unsafe class CudaSession : ArenaSession
                     : values + i;
             }
 
-            slot.Kernel.Launch(slot.Grid, parameters);
+            int result = slot.Kernel.Launch(slot.Grid, parameters);
+            if (result != 0)
+            {
+                throw Failure(slot, args, new CudaException(CudaException.Describe(result)));
+            }
         }
 
         timer?.Launched(kernel);
@@ -132,7 +146,31 @@ public sealed unsafe class CudaSession : ArenaSession
     /// <inheritdoc/>
     public override void CopyFromHost(ReadOnlySpan<byte> source, nint destination)
     {
-        context.CopyFromHost(source, destination);
+        if (source.Length < LargeCopy)
+        {
+            context.CopyFromHost(source, destination);
+        }
+        else
+        {
+            fixed (byte* bytes = source)
+            {
+                nint from = (nint)bytes;
+                WritePieces(destination, source.Length, (offset, address, length) => System.Buffer.MemoryCopy((byte*)from + offset, (void*)address, length, length));
+            }
+        }
+
+        timer?.Interrupted();
+    }
+
+    /// <inheritdoc/>
+    internal override void WritePieces(nint destination, long bytes, PieceWriter write)
+    {
+        for (long offset = 0; offset < bytes; offset += PieceBytes)
+        {
+            int length = (int)Math.Min(PieceBytes, bytes - offset);
+            uploads.Value.Send(destination + (nint)offset, length, memory => write(offset, memory.Address, length));
+        }
+
         timer?.Interrupted();
     }
 
@@ -159,6 +197,12 @@ public sealed unsafe class CudaSession : ArenaSession
         foreach (CudaStepRunner runner in runners)
         {
             runner.Dispose();
+        }
+
+        if (uploads.IsValueCreated)
+        {
+            _ = CudaDriver.StreamSynchronize(context.Stream);
+            uploads.Value.Dispose();
         }
 
         foreach (KernelSlot slot in kernels)
@@ -193,20 +237,22 @@ public sealed unsafe class CudaSession : ArenaSession
 
     private void AllocateArenas()
     {
+        (long free, long total) = context.Memory();
+        if (Plan.TotalBytes > free - OtherBytes)
+        {
+            throw new InsufficientMemoryException(MemoryFit.Explain(Plan, context.Device.Name, free - OtherBytes, total));
+        }
+
         foreach (ArenaKind arena in Enum.GetValues<ArenaKind>())
         {
             long bytes = Plan.Bytes(arena);
             if (bytes > 0)
             {
-                try
+                // Another process may have taken what was free a moment ago.
+                arenas[(int)arena] = context.TryAllocate(bytes);
+                if (arenas[(int)arena] == 0)
                 {
-                    arenas[(int)arena] = context.Allocate(bytes);
-                }
-                catch (InsufficientMemoryException exception)
-                {
-                    throw new InsufficientMemoryException(
-                        $"{Plan.Definition.Name} with recipe {Plan.Program.Recipe} needs {Plan.TotalBytes / 1048576.0:F0} MiB. {exception.Message} "
-                        + "Choose a smaller size or micro-batch, or turn on checkpointing.", exception);
+                    throw new InsufficientMemoryException(MemoryFit.Explain(Plan, context.Device.Name, free - OtherBytes, total));
                 }
             }
         }
@@ -248,14 +294,21 @@ public sealed unsafe class CudaSession : ArenaSession
         }
         catch (CudaException exception)
         {
-            string[] arguments = new string[args.Length];
-            for (int i = 0; i < args.Length; i++)
-            {
-                arguments[i] = $"  {slot.Info.Arguments[i]} = 0x{args[i]:x}";
-            }
-
-            throw new CudaException($"Kernel {slot.Info.Name} failed: {exception.Message}\n{string.Join('\n', arguments)}", exception);
+            throw Failure(slot, args, exception);
         }
+    }
+
+    private CudaException Failure(KernelSlot slot, ReadOnlySpan<nint> args, CudaException exception)
+    {
+        StringBuilder text = new();
+        text.Append(CultureInfo.InvariantCulture, $"Kernel {slot.Info.Name} failed: {exception.Message}\n");
+        text.Append(CultureInfo.InvariantCulture, $"  launch: {slot.Kernel.Describe(slot.Grid)}\n  {string.Join(' ', Defines(Plan.Definition, Dims))}");
+        for (int i = 0; i < args.Length; i++)
+        {
+            text.Append(CultureInfo.InvariantCulture, $"\n  {slot.Info.Arguments[i]} = {Layout.Describe(args[i])}");
+        }
+
+        return new CudaException(text.ToString(), exception);
     }
 
     private sealed record KernelSlot(KernelInfo Info, LoadedKernel Kernel, GridSize Grid, OperandLayout[] Operands);

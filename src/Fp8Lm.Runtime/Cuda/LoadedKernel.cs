@@ -54,8 +54,12 @@ internal sealed unsafe class LoadedKernel : IDisposable
 
     public LaunchTraits Traits { get; }
 
-    /// <summary>Queues the kernel; <paramref name="parameters"/> holds one pointer per parameter to its value.</summary>
-    public void Launch(GridSize grid, void** parameters)
+    /// <summary>A launch in words.</summary>
+    public string Describe(GridSize grid) =>
+        $"{grid.X} x {grid.Y} x {grid.Z} blocks of {Traits.Threads} threads with {Traits.SharedBytes} bytes of shared memory, tile {Traits.TileM} x {Traits.TileN}";
+
+    /// <summary>Queues the kernel; <paramref name="parameters"/> holds one pointer per parameter to its value. Gives the driver's result.</summary>
+    public int Launch(GridSize grid, void** parameters)
     {
         context.MakeCurrent();
         LaunchConfig config = new()
@@ -69,12 +73,7 @@ internal sealed unsafe class LoadedKernel : IDisposable
             SharedBytes = Traits.SharedBytes,
             Stream = context.Stream,
         };
-        int result = CudaDriver.LaunchKernelEx(&config, function, parameters, null);
-        if (result != 0)
-        {
-            throw new CudaException(
-                $"Launching kernel {Name} with {grid.X} x {grid.Y} x {grid.Z} blocks of {Traits.Threads} threads: {CudaException.Describe(result)}");
-        }
+        return CudaDriver.LaunchKernelEx(&config, function, parameters, null);
     }
 
     public void Dispose()

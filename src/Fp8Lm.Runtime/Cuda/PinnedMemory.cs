@@ -20,6 +20,8 @@ internal sealed unsafe class PinnedMemory : IDisposable
         Bytes.Clear();
     }
 
+    public nint Address => (nint)address;
+
     public Span<byte> Bytes => new(address, length);
 
     /// <summary>Queues a copy to the device; the memory must stay as it is until that has run.</summary>

@@ -85,6 +85,15 @@ public sealed unsafe class CpuSession : ArenaSession
     public override void CopyFromHost(ReadOnlySpan<byte> source, nint destination) => source.CopyTo(new Span<byte>((void*)destination, source.Length));
 
     /// <inheritdoc/>
+    internal override void WritePieces(nint destination, long bytes, PieceWriter write)
+    {
+        for (long offset = 0; offset < bytes; offset += PieceBytes)
+        {
+            write(offset, destination + (nint)offset, (int)Math.Min(PieceBytes, bytes - offset));
+        }
+    }
+
+    /// <inheritdoc/>
     public override void Clear(nint address, long bytes) => NativeMemory.Clear((void*)address, checked((nuint)bytes));
 
     /// <inheritdoc/>

@@ -168,6 +168,10 @@ public sealed class MemoryPlan
         return new MemoryPlan(definition, program, dims, checkpointing, training);
     }
 
+    /// <summary>A plan of sizes that may not be able to run, for comparisons.</summary>
+    internal static MemoryPlan Unchecked(ModelDefinition definition, ModelProgram program, DimBinding dims, bool checkpointing, bool training) =>
+        new(definition, program, dims, checkpointing, training);
+
     /// <summary>Instances of a buffer that live at once.</summary>
     public static long Instances(BufferInfo buffer, DimBinding dims, bool checkpointing)
     {

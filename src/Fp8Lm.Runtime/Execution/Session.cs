@@ -9,6 +9,9 @@ namespace Fp8Lm.Execution;
 /// </summary>
 public abstract class Session : IDisposable
 {
+    /// <summary>Largest piece of <see cref="WritePieces"/>.</summary>
+    private protected const int PieceBytes = 1 << 23;
+
     /// <summary>The memory of the session, as planned.</summary>
     public abstract MemoryPlan Plan { get; }
 
@@ -109,6 +112,21 @@ public abstract class Session : IDisposable
     /// <summary>Waits for everything queued; errors of kernels surface here at the latest.</summary>
     public abstract void Synchronize();
 
+    /// <summary>Has a stretch of session memory written piece by piece, in order; the writer gets offset, address and length of a piece in host memory.</summary>
+    internal virtual unsafe void WritePieces(nint destination, long bytes, PieceWriter write)
+    {
+        byte[] piece = GC.AllocateUninitializedArray<byte>((int)Math.Min(bytes, PieceBytes), pinned: true);
+        fixed (byte* address = piece)
+        {
+            for (long offset = 0; offset < bytes; offset += PieceBytes)
+            {
+                int length = (int)Math.Min(PieceBytes, bytes - offset);
+                write(offset, (nint)address, length);
+                CopyFromHost(piece.AsSpan(0, length), destination + (nint)offset);
+            }
+        }
+    }
+
     /// <summary>How optimizer steps of a program run here.</summary>
     /// <param name="program">The program of the session.</param>
     /// <param name="microBatches">Micro-batches of a step.</param>
@@ -124,3 +142,6 @@ public abstract class Session : IDisposable
     /// <summary>Gives back device memory.</summary>
     protected abstract void Dispose(bool disposing);
 }
+
+/// <summary>Writes <paramref name="bytes"/> bytes to <paramref name="address"/>, those from <paramref name="offset"/> on; offsets are multiples of 1 MiB.</summary>
+internal delegate void PieceWriter(long offset, nint address, int bytes);

@@ -65,6 +65,8 @@ internal abstract class SessionDecorator(Session inner) : Session
 
     public override void CopyFromHost(ReadOnlySpan<byte> source, nint destination) => inner.CopyFromHost(source, destination);
 
+    internal override void WritePieces(nint destination, long bytes, PieceWriter write) => inner.WritePieces(destination, bytes, write);
+
     public override void Clear(nint address, long bytes) => inner.Clear(address, bytes);
 
     public override void Synchronize() => inner.Synchronize();

@@ -1,4 +1,6 @@
 using System;
+using System.Collections.Generic;
+using System.Linq;
 
 namespace Fp8Lm.Execution;
 
@@ -72,5 +74,53 @@ public sealed class SessionLayout
         return layer >= 0 && slot < end
             ? Workspace(part) + (nint)(slot * sizeof(float))
             : throw new ArgumentOutOfRangeException(nameof(layer), layer, $"Scale family '{Plan.Program.Scales[scale].Name}' has no such layer.");
+    }
+
+    /// <summary>What lies at an address, for messages: arena, place, and the buffers or the parameter that may be meant.</summary>
+    public string Describe(nint address)
+    {
+        foreach (ArenaKind arena in Enum.GetValues<ArenaKind>())
+        {
+            long offset = address - bases[(int)arena];
+            if (bases[(int)arena] != 0 && offset >= 0 && offset < Plan.Bytes(arena))
+            {
+                IEnumerable<string> names = arena is ArenaKind.Weights or ArenaKind.Activations ? BuffersAt(arena, offset)
+                    : arena == ArenaKind.Workspace ? [Enum.GetValues<WorkspacePart>().Last(part => Plan.Offset(part) <= offset).ToString()]
+                    : ParametersAt(offset / sizeof(float));
+                return FormattableString.Invariant($"0x{address:x}, {arena} + {offset}: {string.Join(" or ", names)}");
+            }
+        }
+
+        return FormattableString.Invariant($"{address} (0x{address:x})");
+    }
+
+    private IEnumerable<string> BuffersAt(ArenaKind arena, long offset)
+    {
+        for (int i = 0; i < Plan.Buffers.Count; i++)
+        {
+            BufferPlacement place = Plan.Buffers[i];
+            long within = offset - place.Offset;
+            if (place.Arena == arena && place.Stride > 0 && within >= 0 && within < place.Stride * place.Instances)
+            {
+                BufferInfo buffer = Plan.Program.Buffers[i];
+                yield return FormattableString.Invariant(
+                    $"{buffer.Name}[{within / place.Stride}] + {within % place.Stride} ({buffer.Elements(Plan.Dims)} {buffer.Format})");
+            }
+        }
+    }
+
+    private IEnumerable<string> ParametersAt(long element)
+    {
+        for (int i = 0; i < Plan.Parameters.Count; i++)
+        {
+            ParameterPlacement place = Plan.Parameters[i];
+            long within = element - place.Offset;
+            if (within >= 0 && within < place.Stride * place.Instances)
+            {
+                ParameterInfo parameter = Plan.Definition.Parameters[i];
+                yield return FormattableString.Invariant(
+                    $"{parameter.InstanceName(within / place.Stride)} + {within % place.Stride} [{string.Join(" x ", parameter.Shape(Plan.Dims))}]");
+            }
+        }
     }
 }

@@ -33,7 +33,8 @@ public static class CounterRandom
         return (radius * cosine, radius * sine);
     }
 
-    private static ulong Finish(ulong z)
+    /// <summary>The finaliser of SplitMix64.</summary>
+    internal static ulong Finish(ulong z)
     {
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
         z = (z ^ (z >> 27)) * 0x94D049BB133111EB;

@@ -11,7 +11,8 @@ namespace Fp8Lm.Training;
 /// </summary>
 public static class ParameterInitializer
 {
-    private const int PieceElements = 1 << 20;
+    // Pieces start at even indices, so a pair never straddles two of them.
+    private const int RunElements = 1 << 14;
 
     /// <summary>Initialises all instances of all parameters; moments and gradients are zero in a new session.</summary>
     public static void Initialize(Session session, ModelDefinition definition, ulong seed)
@@ -19,61 +20,51 @@ public static class ParameterInitializer
         ArgumentNullException.ThrowIfNull(session);
         ArgumentNullException.ThrowIfNull(definition);
         long blocks = definition.Parameters.Where(p => p.Repeated).Select(p => p.Layers(session.Dims)).DefaultIfEmpty(1).Max();
-        float[] buffer = new float[PieceElements];
         for (int p = 0; p < definition.Parameters.Length; p++)
         {
             ParameterInfo parameter = definition.Parameters[p];
-            long elements = parameter.Elements(session.Dims);
+            long bytes = parameter.Elements(session.Dims) * sizeof(float);
             for (long layer = 0; layer < parameter.Layers(session.Dims); layer++)
             {
-                ulong key = CounterRandom.Key(seed, parameter.InstanceName(layer));
-                for (long first = 0; first < elements; first += PieceElements)
-                {
-                    int count = (int)Math.Min(PieceElements, elements - first);
-                    Fill(buffer, count, first, key, parameter, blocks);
-                    session.Write<float>(buffer.AsSpan(0, count), session.Master(p, layer) + (nint)(first * sizeof(float)));
-                }
+                Initialize(session, session.Master(p, layer), bytes, parameter, CounterRandom.Key(seed, parameter.InstanceName(layer)), blocks);
             }
         }
     }
 
-    private static void Fill(float[] values, int count, long first, ulong key, ParameterInfo parameter, long blocks)
+    private static unsafe void Initialize(Session session, nint destination, long bytes, ParameterInfo parameter, ulong key, long blocks)
     {
         switch (parameter.Init)
         {
             case InitKind.Zeros:
-                values.AsSpan(0, count).Clear();
+                session.Clear(destination, bytes);
                 break;
             case InitKind.Ones:
-                values.AsSpan(0, count).Fill(1f);
+                Fill((first, values) => values.Fill(1f));
                 break;
             case InitKind.Constant:
-                values.AsSpan(0, count).Fill(parameter.InitValue);
+                Fill((first, values) => values.Fill(parameter.InitValue));
                 break;
             case InitKind.ScaledNormal:
-                FillNormal(values, count, first, key, parameter.InitValue / Math.Sqrt(2.0 * blocks));
+                FillNormal(parameter.InitValue / Math.Sqrt(2.0 * blocks));
                 break;
             default:
-                FillNormal(values, count, first, key, parameter.InitValue);
+                FillNormal(parameter.InitValue);
                 break;
         }
-    }
 
-    private static void FillNormal(float[] values, int count, long first, ulong key, double deviation)
-    {
-        // Pieces start at even indices, so a pair never straddles two of them.
-        const int run = 1 << 14;
-        Parallel.For(0, (count + run - 1) / run, part =>
+        void FillNormal(double deviation) => Fill((first, values) => NormalNumbers.Fill(values, key, (ulong)first / 2, deviation));
+
+        void Fill(RunWriter write) => session.WritePieces(destination, bytes, (offset, address, length) =>
         {
-            for (int i = part * run; i < Math.Min(count, (part + 1) * run); i += 2)
+            int count = length / sizeof(float);
+            Parallel.For(0, (count + RunElements - 1) / RunElements, run =>
             {
-                (double a, double b) = CounterRandom.NormalPair(key, (ulong)(first + i) / 2);
-                values[i] = (float)(a * deviation);
-                if (i + 1 < count)
-                {
-                    values[i + 1] = (float)(b * deviation);
-                }
-            }
+                int start = run * RunElements;
+                write((offset / sizeof(float)) + start, new Span<float>((float*)address + start, Math.Min(RunElements, count - start)));
+            });
         });
     }
+
+    /// <summary>Writes the elements from number <paramref name="first"/> on.</summary>
+    private delegate void RunWriter(long first, Span<float> values);
 }

@@ -107,6 +107,17 @@ public sealed class MemoryPlanTests
     }
 
     [Fact]
+    public void An_address_is_described_by_arena_and_what_may_be_meant()
+    {
+        var layout = new SessionLayout(Plan(new PlannedProgram(), checkpointing: false), arena => ((nint)arena + 1) << 32);
+
+        Assert.EndsWith("Master + 512: blocks.1.weight + 0 [10 x 10]", layout.Describe(layout.Parameter(ArenaKind.Master, 1, 1)), StringComparison.Ordinal);
+        Assert.Contains("carried[2] + 4 (160 F32)", layout.Describe(layout.Buffer(2, 2) + 4), StringComparison.Ordinal);
+        Assert.EndsWith(": LabelWeights", layout.Describe(layout.Workspace(WorkspacePart.LabelWeights) + 8), StringComparison.Ordinal);
+        Assert.Equal("12 (0xc)", layout.Describe(12));
+    }
+
+    [Fact]
     public void A_cpu_session_starts_with_zeros_and_unit_scales()
     {
         var program = new PlannedProgram();
@@ -161,7 +172,7 @@ public sealed class MemoryPlanTests
         MemoryPlan.Create(PlannedProgram.Definition, program, PlannedProgram.Dims, checkpointing);
 
     /// <summary>A program that is planned but never run.</summary>
-    private sealed unsafe class PlannedProgram : ModelProgram
+    internal sealed unsafe class PlannedProgram : ModelProgram
     {
         public static DimBinding Dims { get; } = new(2, 8, 10, 6);
 
