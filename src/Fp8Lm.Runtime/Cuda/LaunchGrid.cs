@@ -21,6 +21,8 @@ internal static class LaunchGrid
                 // Persistent: a block walks over tiles, and one block fills a multiprocessor. The FP32 kernel leaves room for more of them.
                 uint perMultiprocessor = gemm.A.Format == ElementFormat.F32 ? 4u : 1u;
                 return new GridSize((uint)Math.Min(tiles, multiprocessors * perMultiprocessor), 1, 1);
+            case AttentionGeometry when traits.TileM == 0:
+                return new GridSize((uint)multiprocessors, 1, 1);    // persistent: blocks claim their work
             case AttentionGeometry attention:
                 long heads = kernel.Kind == KernelKind.AttentionBackwardKeyValue ? attention.KeyValueHeads(dims) : attention.QueryHeads(dims);
                 return new GridSize(Blocks(dims[DimBinding.Sequence], traits.TileM), (uint)heads, (uint)dims[DimBinding.MicroBatch]);

@@ -201,7 +201,7 @@ internal static class KernelTexts
             using Kernel = attention::{{kernel}}<Shape>;
             static_assert(Kernel::kSharedBytes <= 232448, "a block of sm_90 has 227 KiB");
             FP8LM_LAUNCH(Kernel);
-            extern "C" __global__ void __launch_bounds__(Kernel::kThreads)
+            extern "C" __global__ void __launch_bounds__(Kernel::kThreads, 1)
             test(const {{type}}* q, const {{type}}* k, const {{type}}* v, {{parameters}})
             {
                 {{body}}

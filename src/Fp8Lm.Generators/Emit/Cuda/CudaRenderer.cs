@@ -119,7 +119,7 @@ internal static class CudaRenderer
         w.Line($"using Shape = attention::Shape<{CudaText.Type(attention.Format)}, {CudaText.Print(attention.HeadSize)}, {CudaText.Print(attention.QueryHeads)}, {CudaText.Print(attention.KeyValueHeads)}, MicroBatch, Sequence, {window}>;");
         w.Line($"using Kernel = attention::{kind}<Shape>;");
         w.Line("FP8LM_LAUNCH(Kernel);").Line();
-        w.Line("extern \"C\" __global__ void __launch_bounds__(Kernel::kThreads)").Line($"{program.Name}({string.Join(", ", program.Params.Select(CudaText.Declaration))})").Open();
+        w.Line("extern \"C\" __global__ void __launch_bounds__(Kernel::kThreads, 1)").Line($"{program.Name}({string.Join(", ", program.Params.Select(CudaText.Declaration))})").Open();
         string[] locals = [.. names.Select(n => n.Substring(8).ToLowerInvariant() is { Length: > 0 } s ? "d_" + s : "epilogue")];
         for (int i = 0; i < names.Length; i++)
         {

@@ -39,6 +39,18 @@ template <class T, int kSizeOfHead, int kHeads, int kKvHeads, int kSequences, in
     static __device__ int query_end(int key) { return kWindow == 0 || key + kWindow > kSequence ? kSequence : key + kWindow; }
 };
 
+// Whether the kernels on warpgroup multiplies take this shape; the others go through warps' multiplies or, for float, through none.
+template <class S> constexpr bool kIsWarpgroupShape = kSame<typename S::Element, bf16> && (S::kHeadSize == 64 || S::kHeadSize == 128);
+
+// A choice made at compile time, as an argument.
+template <bool kSet> struct Flag { static constexpr bool kValue = kSet; };
+
+template <bool kFirst, class A, class B> struct EitherOf { using Type = A; };
+template <class A, class B> struct EitherOf<false, A, B> { using Type = B; };
+template <bool kFirst, class A, class B> using Either = typename EitherOf<kFirst, A, B>::Type;
+
+__device__ inline float infinity() { return __int_as_float(0x7F800000); }
+
 // 2^x by the special function unit (2 ulp); the probabilities are rounded to bf16 or summed in FP32 anyway. Minus infinity gives 0.
 __device__ inline float exp2_(float x)
 {

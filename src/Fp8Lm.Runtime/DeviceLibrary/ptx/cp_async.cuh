@@ -15,6 +15,18 @@ __device__ inline void cp_async16(u32 destination, const void* source, bool vali
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(destination), "l"(source), "r"(valid ? 16 : 0) : "memory");
 }
 
+// Four bytes, or zero when not valid.
+__device__ inline void cp_async4(u32 destination, const void* source, bool valid)
+{
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(destination), "l"(source), "r"(valid ? 4 : 0) : "memory");
+}
+
+// Arrives at a barrier once all copies that this thread has started are done; one of the arrivals that the barrier was made for.
+__device__ inline void cp_async_arrive(u32 barrier)
+{
+    asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(barrier) : "memory");
+}
+
 __device__ inline void cp_async_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
 // Waits until at most kPending of the committed groups are still under way.

@@ -1,0 +1,243 @@
+#pragma once
+#include <fp8lm/attention/output.cuh>
+#include <fp8lm/attention/panel_product.cuh>
+#include <fp8lm/attention/ring.cuh>
+#include <fp8lm/attention/work_queue.cuh>
+#include <fp8lm/ptx/named_barrier.cuh>
+#include <fp8lm/ptx/proxy.cuh>
+#include <fp8lm/ptx/registers.cuh>
+
+namespace fp8lm::attention {
+
+// dV = sum over the group's heads of P^T dO; dK = scale * sum of dS^T Q, with P = exp(scale * S - lse) and dS = P * (dP - delta), for bf16
+// heads of 64 and 128, by wgmma. Assigns. Works on transposed products (rows are keys), whose fragments feed the second pair of products from
+// registers. A block owns 128 keys of one key/value head, a warpgroup 64 of them, and walks all queries of all query heads of the group: every
+// output has one writer. Persistent; one warpgroup copies. The first products of the next queries start before the last ones of these are waited for.
+template <class S> struct WarpgroupBackwardKeyValue
+{
+    static constexpr int kHeadSize = S::kHeadSize;
+    static constexpr int kGroups = 2;
+    static constexpr int kKeys = 64 * kGroups;
+    static constexpr int kQueries = 64;
+    static constexpr int kStages = 4;
+    static constexpr int kThreads = 128 * (1 + kGroups);
+    static constexpr int kTileM = 0, kTileN = 0, kBlocks = 0;
+    // 128 * (producer + 2 * consumer) registers are what the block starts with; more would wait for ever.
+    static constexpr int kProducerRegisters = 24, kConsumerRegisters = 240;
+
+    // A stage of queries: Q, dO, and their rows' lse and delta.
+    using KeyTile = PanelTile<kKeys, kHeadSize>;
+    using QueryTile = PanelTile<kQueries, kHeadSize>;
+    static constexpr int kGradientAt = QueryTile::kBytes, kRowsAt = 2 * QueryTile::kBytes;
+    static constexpr int kRowBytes = 1024;    // of which the panels after them need the alignment
+    static_assert(2 * kQueries == 128, "a thread of the producer copies one lse or one delta of a tile");
+    using KeyRing = Ring<1, 2 * KeyTile::kBytes>;
+    using QueryRing = Ring<kStages, 2 * QueryTile::kBytes + kRowBytes>;
+    using Queue = WorkQueue<S, kKeys, S::kKeyValueHeads>;
+    using Item = typename Queue::Item;
+    static constexpr int kAlignmentSlack = 1024;
+    static constexpr int kTileBytes = KeyRing::kBytes + QueryRing::kBytes;
+    static constexpr int kSharedBytes = kAlignmentSlack + kTileBytes + KeyRing::kBarrierBytes + QueryRing::kBarrierBytes + sizeof(Item);
+
+    static constexpr int kProducerBarrier = 1;
+
+    // The queries that see any of a block's keys: tiles of kQueries from first on, the same for every head of the group.
+    struct Range
+    {
+        int key, first_query, tiles;
+
+        __device__ Range(int rank) : key(rank * kKeys), first_query(key / kQueries * kQueries)
+        {
+            tiles = ceil_div(S::query_end(min(key + kKeys, S::kSequence) - 1) - first_query, kQueries);
+        }
+    };
+
+    template <class EpilogueK, class EpilogueV>
+    static __device__ __forceinline__ void run(
+        const bf16* q, i64 q_pitch, const bf16* k, i64 k_pitch, const bf16* v, i64 v_pitch, const bf16* d_o, i64 d_o_pitch, const float* lse,
+        const float* delta, float scale, EpilogueK& dk, EpilogueV& dv)
+    {
+        check_epilogue<S, EpilogueK>();
+        check_epilogue<S, EpilogueV>();
+        extern __shared__ u8 dynamic[];
+        const u32 memory = ceil_div(ptx::shared_address(dynamic), (u32)kAlignmentSlack) * kAlignmentSlack;
+        KeyRing keys{memory, memory + kTileBytes};
+        QueryRing queries{memory + KeyRing::kBytes, keys.barriers + KeyRing::kBarrierBytes};
+        u8* const tiles = dynamic + (memory - ptx::shared_address(dynamic));
+        Item* const item = reinterpret_cast<Item*>(tiles + kTileBytes + KeyRing::kBarrierBytes + QueryRing::kBarrierBytes);
+        if (threadIdx.x == 0)
+        {
+            keys.init(4 * kGroups);
+            queries.init(4 * kGroups);
+            ptx::fence_mbarrier_init();
+        }
+        __syncthreads();
+        const int group = __shfl_sync(kAllLanes, threadIdx.x / 128, 0);    // uniform, and known to be
+        if (group == kGroups)
+        {
+            ptx::release_registers<kProducerRegisters>();
+            produce(q, q_pitch, k, k_pitch, v, v_pitch, d_o, d_o_pitch, lse, delta, keys, queries, item);
+        }
+        else
+        {
+            ptx::acquire_registers<kConsumerRegisters>();
+            consume(scale, keys, queries, tiles + KeyRing::kBytes + kRowsAt, item, group, dk, dv);
+        }
+    }
+
+    static __device__ __forceinline__ void produce(
+        const bf16* q, i64 q_pitch, const bf16* k, i64 k_pitch, const bf16* v, i64 v_pitch, const bf16* d_o, i64 d_o_pitch, const float* lse,
+        const float* delta, KeyRing keys, QueryRing queries, Item* item)
+    {
+        const int thread = threadIdx.x % 128;
+        const bool claims = thread == 0;
+        #pragma unroll 1
+        while (true)
+        {
+            const int claimed = claims ? Queue::claim() : 0;    // while the consumers are still busy with what is in flight
+            keys.wait_empty();
+            if (claims)
+                *item = Queue::at(claimed);
+            ptx::barrier_sync<128>(kProducerBarrier);
+            const Item at = *item;
+            if (at.rank == Queue::kNothing)
+            {
+                keys.publish();
+                return;
+            }
+            const Range range{at.rank};
+            const i64 sequence_row = (i64)at.batch * S::kSequence;
+            KeyTile::load(keys.data(), k + sequence_row * k_pitch + at.head * kHeadSize, k_pitch, range.key, S::kSequence);
+            KeyTile::load(keys.data() + KeyTile::kBytes, v + sequence_row * v_pitch + at.head * kHeadSize, v_pitch, range.key, S::kSequence);
+            keys.publish();
+            #pragma unroll 1
+            for (int member = 0; member < S::kGroup; ++member)
+            {
+                const int head = at.head * S::kGroup + member;
+                const bf16* const from_q = q + sequence_row * q_pitch + head * kHeadSize;
+                const bf16* const from_d_o = d_o + sequence_row * d_o_pitch + head * kHeadSize;
+                #pragma unroll 1
+                for (int tile = 0; tile < range.tiles; ++tile)
+                {
+                    const int query = range.first_query + tile * kQueries;
+                    queries.wait_empty();
+                    QueryTile::load(queries.data(), from_q, q_pitch, query, S::kSequence);
+                    QueryTile::load(queries.data() + kGradientAt, from_d_o, d_o_pitch, query, S::kSequence);
+                    // The first half of the threads has the log-sum-exps, the second the deltas.
+                    const int row = query + thread % kQueries;
+                    const float* const rows = thread < kQueries ? lse : delta;
+                    const bool inside = row < S::kSequence;
+                    ptx::cp_async4(
+                        queries.data() + kRowsAt + thread * (int)sizeof(float), rows + (inside ? (sequence_row + row) * S::kQueryHeads + head : 0),
+                        inside);
+                    queries.publish();
+                }
+            }
+        }
+    }
+
+    template <class EpilogueK, class EpilogueV>
+    static __device__ __forceinline__ void consume(
+        float scale, KeyRing keys, QueryRing queries, const u8* rows, const Item* item, int group, EpilogueK& dk, EpilogueV& dv)
+    {
+        const int warp_row = group * 64 + threadIdx.x / kWarpSize % 4 * kWarpRows;
+        #pragma unroll 1
+        while (true)
+        {
+            keys.wait_full();
+            const Item at = *item;
+            if (at.rank == Queue::kNothing)
+                break;
+            const Range range{at.rank};
+            const u64 key_rows = KeyTile::by_head(keys.data(), group * 64), value_rows = KeyTile::by_head(keys.data() + KeyTile::kBytes, group * 64);
+            float acc_k[kHeadSize / 2], acc_v[kHeadSize / 2], p[kQueries / 2], ds[kQueries / 2];
+            u32 p_half[kQueries / 4], ds_half[kQueries / 4];
+            clear(acc_k);
+            clear(acc_v);
+
+            const int count = range.tiles * S::kGroup;
+            int query = range.first_query;
+            QueryRing done = queries;    // the stage to release next: one behind, as its last product is waited for one step later
+            #pragma unroll 1
+            for (int index = 0; index < count; ++index)
+            {
+                queries.wait_full();
+                ptx::fence_proxy_async();
+                const u32 tile = queries.data();
+                start_by_head<KeyTile, QueryTile, kHeadSize>(p, key_rows, QueryTile::by_head(tile));
+                ptx::wgmma_wait<1>();    // for the step before; dP goes where its dS was
+                if (index > 0)
+                    done.release();
+                start_by_head<KeyTile, QueryTile, kHeadSize>(ds, value_rows, QueryTile::by_head(tile + kGradientAt));
+                ptx::wgmma_wait<1>();
+                hold(p);
+                const float* const row_lse = reinterpret_cast<const float*>(rows + queries.stage * QueryRing::kStageBytes) + fragment_col(0, 0);
+                const float* const row_delta = row_lse + kQueries;
+                #pragma unroll
+                for (int i = 0; i < kQueries / 2; i += 4)
+                {
+                    const float2 reference = *reinterpret_cast<const float2*>(row_lse + 2 * i);
+                    #pragma unroll
+                    for (int j = 0; j < 4; ++j)
+                        p[i + j] = exp2_(p[i + j] * (scale * kLog2E) - (j % 2 ? reference.y : reference.x) * kLog2E);
+                }
+                if (!S::all_visible(query, kQueries, range.key + group * 64, 64))
+                    mask(p, query, range.key + warp_row);
+                pack(p_half, p);
+                start_by_rows<QueryTile, kHeadSize>(acc_v, p_half, QueryTile::by_rows(tile + kGradientAt));
+                ptx::wgmma_wait<1>();
+                hold(ds);
+                #pragma unroll
+                for (int i = 0; i < kQueries / 2; i += 4)
+                {
+                    const float2 less = *reinterpret_cast<const float2*>(row_delta + 2 * i);
+                    #pragma unroll
+                    for (int j = 0; j < 4; ++j)
+                        ds[i + j] = p[i + j] * (ds[i + j] - (j % 2 ? less.y : less.x));
+                }
+                pack(ds_half, ds);
+                start_by_rows<QueryTile, kHeadSize>(acc_k, ds_half, QueryTile::by_rows(tile));
+                queries.advance();
+                query += kQueries;
+                if (query >= range.first_query + range.tiles * kQueries)
+                    query = range.first_query;
+            }
+            keys.release();
+            ptx::wgmma_wait<0>();
+            hold(acc_k);
+            hold(acc_v);
+            done.release();
+
+            #pragma unroll
+            for (int i = 0; i < kHeadSize / 2; ++i)
+                acc_k[i] *= scale;
+            const int token = at.batch * S::kSequence, row = token + range.key + warp_row, col = at.head * kHeadSize;
+            write_output(dk, acc_k, row, col, token + S::kSequence);
+            write_output(dv, acc_v, row, col, token + S::kSequence);
+        }
+        __syncwarp();
+        dk.finish();
+        dv.finish();
+    }
+
+    static __device__ __forceinline__ void mask(float (&p)[kQueries / 2], int first_query, int first_key)
+    {
+        #pragma unroll
+        for (int half = 0; half < 2; ++half)
+        {
+            // Column of the key's own query, relative to this lane's.
+            const int own = first_key + fragment_row(2 * half) - first_query - fragment_col(0, 0);
+            #pragma unroll
+            for (int i = 2 * half; i < kQueries / 2; i += 4)
+                #pragma unroll
+                for (int j = 0; j < 2; ++j)
+                {
+                    const int column = i / 4 * 8 + j;
+                    if (column < own || (S::kWindow > 0 && column >= own + S::kWindow))
+                        p[i + j] = 0.0f;
+                }
+        }
+    }
+};
+
+}  // namespace fp8lm::attention

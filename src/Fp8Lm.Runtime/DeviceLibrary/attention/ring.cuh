@@ -1,0 +1,59 @@
+#pragma once
+#include <fp8lm/common/types.cuh>
+#include <fp8lm/ptx/cp_async.cuh>
+#include <fp8lm/ptx/mbarrier.cuh>
+
+namespace fp8lm::attention {
+
+// Stages of shared memory that a producer warpgroup fills by cp.async and consumer warps read by wgmma. Every role has a copy of its own.
+template <int kStages, int kBytesOfStage> struct Ring
+{
+    static constexpr int kStageBytes = kBytesOfStage;
+    static constexpr int kBytes = kStages * kStageBytes;
+    static constexpr int kBarrierBytes = 2 * kStages * 8;
+
+    u32 memory, barriers;
+    int stage = 0;
+    u32 parity = 0;
+
+    __device__ Ring(u32 memory, u32 barriers) : memory(memory), barriers(barriers) {}
+
+    // By one thread, before a block-wide barrier.
+    __device__ void init(int consumer_warps) const
+    {
+        for (int i = 0; i < kStages; ++i)
+        {
+            ptx::mbarrier_init(barriers + 16 * i, 128);
+            ptx::mbarrier_init(barriers + 16 * i + 8, consumer_warps);
+        }
+    }
+
+    __device__ u32 data() const { return memory + stage * kStageBytes; }
+
+    __device__ void wait_empty() const { ptx::mbarrier_wait(barriers + 16 * stage + 8, parity ^ 1); }
+    __device__ void publish()
+    {
+        ptx::cp_async_arrive(barriers + 16 * stage);
+        advance();
+    }
+
+    // The copies were ordinary writes as far as wgmma is concerned: whoever has seen them arrive calls fence_proxy_async before multiplying.
+    __device__ void wait_full() const { ptx::mbarrier_wait(barriers + 16 * stage, parity); }
+    __device__ void release()
+    {
+        if (threadIdx.x % kWarpSize == 0)
+            ptx::mbarrier_arrive(barriers + 16 * stage + 8);
+        advance();
+    }
+
+    __device__ void advance()
+    {
+        if (++stage == kStages)
+        {
+            stage = 0;
+            parity ^= 1;
+        }
+    }
+};
+
+}  // namespace fp8lm::attention
