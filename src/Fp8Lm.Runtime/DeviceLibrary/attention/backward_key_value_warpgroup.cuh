@@ -41,14 +41,14 @@ template <class S> struct WarpgroupBackwardKeyValue
 
     static constexpr int kProducerBarrier = 1;
 
-    // The queries that see any of a block's keys: tiles of kQueries from first on, the same for every head of the group.
+    // The queries that see any of a block's keys, the same for every head of the group.
     struct Range
     {
-        int key, first_query, tiles;
+        int key, first_query, query_end;
 
-        __device__ Range(int rank) : key(rank * kKeys), first_query(key / kQueries * kQueries)
+        __device__ Range(int rank)
+            : key(rank * kKeys), first_query(key / kQueries * kQueries), query_end(S::query_end(min(key + kKeys, S::kSequence) - 1))
         {
-            tiles = ceil_div(S::query_end(min(key + kKeys, S::kSequence) - 1) - first_query, kQueries);
         }
     };
 
@@ -67,8 +67,8 @@ template <class S> struct WarpgroupBackwardKeyValue
         Item* const item = reinterpret_cast<Item*>(tiles + kTileBytes + KeyRing::kBarrierBytes + QueryRing::kBarrierBytes);
         if (threadIdx.x == 0)
         {
-            keys.init(4 * kGroups);
-            queries.init(4 * kGroups);
+            keys.init(129, 4 * kGroups);
+            queries.init(128, 4 * kGroups);
             ptx::fence_mbarrier_init();
         }
         __syncthreads();
@@ -94,10 +94,13 @@ template <class S> struct WarpgroupBackwardKeyValue
         #pragma unroll 1
         while (true)
         {
-            const int claimed = claims ? Queue::claim() : 0;    // while the consumers are still busy with what is in flight
+            const int claimed = claims ? Queue::template claim<1>() : 0;    // while the consumers are still busy with what is in flight
             keys.wait_empty();
             if (claims)
+            {
                 *item = Queue::at(claimed);
+                keys.announce();
+            }
             ptx::barrier_sync<128>(kProducerBarrier);
             const Item at = *item;
             if (at.rank == Queue::kNothing)
@@ -107,8 +110,8 @@ template <class S> struct WarpgroupBackwardKeyValue
             }
             const Range range{at.rank};
             const i64 sequence_row = (i64)at.batch * S::kSequence;
-            KeyTile::load(keys.data(), k + sequence_row * k_pitch + at.head * kHeadSize, k_pitch, range.key, S::kSequence);
-            KeyTile::load(keys.data() + KeyTile::kBytes, v + sequence_row * v_pitch + at.head * kHeadSize, v_pitch, range.key, S::kSequence);
+            KeyTile::template load<128>(keys.data(), k + sequence_row * k_pitch + at.head * kHeadSize, k_pitch, range.key, S::kSequence);
+            KeyTile::template load<128>(keys.data() + KeyTile::kBytes, v + sequence_row * v_pitch + at.head * kHeadSize, v_pitch, range.key, S::kSequence);
             keys.publish();
             #pragma unroll 1
             for (int member = 0; member < S::kGroup; ++member)
@@ -117,12 +120,11 @@ template <class S> struct WarpgroupBackwardKeyValue
                 const bf16* const from_q = q + sequence_row * q_pitch + head * kHeadSize;
                 const bf16* const from_d_o = d_o + sequence_row * d_o_pitch + head * kHeadSize;
                 #pragma unroll 1
-                for (int tile = 0; tile < range.tiles; ++tile)
+                for (int query = range.first_query; query < range.query_end; query += kQueries)
                 {
-                    const int query = range.first_query + tile * kQueries;
                     queries.wait_empty();
-                    QueryTile::load(queries.data(), from_q, q_pitch, query, S::kSequence);
-                    QueryTile::load(queries.data() + kGradientAt, from_d_o, d_o_pitch, query, S::kSequence);
+                    QueryTile::template load<128>(queries.data(), from_q, q_pitch, query, S::kSequence);
+                    QueryTile::template load<128>(queries.data() + kGradientAt, from_d_o, d_o_pitch, query, S::kSequence);
                     // The first half of the threads has the log-sum-exps, the second the deltas.
                     const int row = query + thread % kQueries;
                     const float* const rows = thread < kQueries ? lse : delta;
@@ -155,58 +157,67 @@ template <class S> struct WarpgroupBackwardKeyValue
             clear(acc_k);
             clear(acc_v);
 
-            const int count = range.tiles * S::kGroup;
-            int query = range.first_query;
-            QueryRing done = queries;    // the stage to release next: one behind, as its last product is waited for one step later
+            // Queries before all of a warpgroup's keys are not for it.
+            const int first_query = range.first_query + (range.key + group * 64 - range.first_query) / kQueries * kQueries;
             #pragma unroll 1
-            for (int index = 0; index < count; ++index)
+            for (int member = 0; member < S::kGroup; ++member)
             {
-                queries.wait_full();
-                ptx::fence_proxy_async();
-                const u32 tile = queries.data();
-                start_by_head<KeyTile, QueryTile, kHeadSize>(p, key_rows, QueryTile::by_head(tile));
-                ptx::wgmma_wait<1>();    // for the step before; dP goes where its dS was
-                if (index > 0)
-                    done.release();
-                start_by_head<KeyTile, QueryTile, kHeadSize>(ds, value_rows, QueryTile::by_head(tile + kGradientAt));
-                ptx::wgmma_wait<1>();
-                hold(p);
-                const float* const row_lse = reinterpret_cast<const float*>(rows + queries.stage * QueryRing::kStageBytes) + fragment_col(0, 0);
-                const float* const row_delta = row_lse + kQueries;
-                #pragma unroll
-                for (int i = 0; i < kQueries / 2; i += 4)
+                #pragma unroll 1
+                for (int skipped = range.first_query; skipped < first_query; skipped += kQueries)
                 {
-                    const float2 reference = *reinterpret_cast<const float2*>(row_lse + 2 * i);
-                    #pragma unroll
-                    for (int j = 0; j < 4; ++j)
-                        p[i + j] = exp2_(p[i + j] * (scale * kLog2E) - (j % 2 ? reference.y : reference.x) * kLog2E);
+                    queries.wait_full();
+                    queries.advance();
+                    queries.release_previous();
                 }
-                if (!S::all_visible(query, kQueries, range.key + group * 64, 64))
-                    mask(p, query, range.key + warp_row);
-                pack(p_half, p);
-                start_by_rows<QueryTile, kHeadSize>(acc_v, p_half, QueryTile::by_rows(tile + kGradientAt));
-                ptx::wgmma_wait<1>();
-                hold(ds);
-                #pragma unroll
-                for (int i = 0; i < kQueries / 2; i += 4)
+                #pragma unroll 1
+                for (int query = first_query; query < range.query_end; query += kQueries)
                 {
-                    const float2 less = *reinterpret_cast<const float2*>(row_delta + 2 * i);
+                    queries.wait_full();
+                    ptx::fence_proxy_async();
+                    const u32 tile = queries.data();
+                    start_by_head<KeyTile, QueryTile, kHeadSize>(p, key_rows, QueryTile::by_head(tile));
+                    ptx::wgmma_wait<1>();    // for the step before; dP goes where its dS was
+                    if (query > first_query)
+                        queries.release_previous();
+                    start_by_head<KeyTile, QueryTile, kHeadSize>(ds, value_rows, QueryTile::by_head(tile + kGradientAt));
+                    ptx::wgmma_wait<1>();
+                    hold(p);
+                    const float* const row_lse = reinterpret_cast<const float*>(rows + queries.stage * QueryRing::kStageBytes) + fragment_col(0, 0);
+                    const float* const row_delta = row_lse + kQueries;
                     #pragma unroll
-                    for (int j = 0; j < 4; ++j)
-                        ds[i + j] = p[i + j] * (ds[i + j] - (j % 2 ? less.y : less.x));
+                    for (int i = 0; i < kQueries / 2; i += 4)
+                    {
+                        const float2 reference = *reinterpret_cast<const float2*>(row_lse + 2 * i);
+                        #pragma unroll
+                        for (int j = 0; j < 4; ++j)
+                            p[i + j] = exp2_(p[i + j] * (scale * kLog2E) - (j % 2 ? reference.y : reference.x) * kLog2E);
+                    }
+                    if (!S::all_visible(query, kQueries, range.key + group * 64, 64))
+                        mask(p, query, range.key + warp_row);
+                    pack(p_half, p);
+                    start_by_rows<QueryTile, kHeadSize>(acc_v, p_half, QueryTile::by_rows(tile + kGradientAt));
+                    ptx::wgmma_wait<1>();
+                    hold(ds);
+                    #pragma unroll
+                    for (int i = 0; i < kQueries / 2; i += 4)
+                    {
+                        const float2 less = *reinterpret_cast<const float2*>(row_delta + 2 * i);
+                        #pragma unroll
+                        for (int j = 0; j < 4; ++j)
+                            ds[i + j] = p[i + j] * (ds[i + j] - (j % 2 ? less.y : less.x));
+                    }
+                    pack(ds_half, ds);
+                    start_by_rows<QueryTile, kHeadSize>(acc_k, ds_half, QueryTile::by_rows(tile));
+                    queries.advance();
                 }
-                pack(ds_half, ds);
-                start_by_rows<QueryTile, kHeadSize>(acc_k, ds_half, QueryTile::by_rows(tile));
-                queries.advance();
-                query += kQueries;
-                if (query >= range.first_query + range.tiles * kQueries)
-                    query = range.first_query;
+                if (member + 1 == S::kGroup)
+                    keys.release();
+                ptx::wgmma_wait<0>();
+                hold(acc_k);
+                hold(acc_v);
+                if (first_query < range.query_end)
+                    queries.release_previous();
             }
-            keys.release();
-            ptx::wgmma_wait<0>();
-            hold(acc_k);
-            hold(acc_v);
-            done.release();
 
             #pragma unroll
             for (int i = 0; i < kHeadSize / 2; ++i)

@@ -32,7 +32,8 @@ template <class S> struct WarpgroupBackwardQuery
     using Item = typename Queue::Item;
     static constexpr int kAlignmentSlack = 1024;
     static constexpr int kTileBytes = QueryRing::kBytes + 2 * KeyRing::kBytes;
-    static constexpr int kSharedBytes = kAlignmentSlack + kTileBytes + QueryRing::kBarrierBytes + 2 * KeyRing::kBarrierBytes + sizeof(Item);
+    // Two items: what the consumers work on and what the producers have claimed.
+    static constexpr int kSharedBytes = kAlignmentSlack + kTileBytes + QueryRing::kBarrierBytes + 2 * KeyRing::kBarrierBytes + 2 * sizeof(Item);
 
     static constexpr int kProducerBarrier = 1;
 
@@ -59,12 +60,12 @@ template <class S> struct WarpgroupBackwardQuery
         QueryRing queries{memory, memory + kTileBytes};
         KeyRing keys{memory + QueryRing::kBytes, queries.barriers + QueryRing::kBarrierBytes};
         KeyRing values{keys.memory + KeyRing::kBytes, keys.barriers + KeyRing::kBarrierBytes};
-        Item* const item = reinterpret_cast<Item*>(dynamic + (values.barriers + KeyRing::kBarrierBytes - ptx::shared_address(dynamic)));
+        Item* const items = reinterpret_cast<Item*>(dynamic + (values.barriers + KeyRing::kBarrierBytes - ptx::shared_address(dynamic)));
         if (threadIdx.x == 0)
         {
-            queries.init(4 * kGroups);
-            keys.init(4 * kGroups);
-            values.init(4 * kGroups);
+            queries.init(129, 4 * kGroups);
+            keys.init(128, 4 * kGroups);
+            values.init(128, 4 * kGroups);
             ptx::fence_mbarrier_init();
         }
         __syncthreads();
@@ -72,66 +73,75 @@ template <class S> struct WarpgroupBackwardQuery
         if (group == kGroups)
         {
             ptx::release_registers<kProducerRegisters>();
-            produce(q, q_pitch, k, k_pitch, v, v_pitch, d_o, d_o_pitch, queries, keys, values, item);
+            produce(q, q_pitch, k, k_pitch, v, v_pitch, d_o, d_o_pitch, queries, keys, values, items);
         }
         else
         {
             ptx::acquire_registers<kConsumerRegisters>();
-            consume(lse, delta, scale, queries, keys, values, item, group, dq);
+            consume(lse, delta, scale, queries, keys, values, items, group, dq);
         }
     }
 
     static __device__ __forceinline__ void produce(
         const bf16* q, i64 q_pitch, const bf16* k, i64 k_pitch, const bf16* v, i64 v_pitch, const bf16* d_o, i64 d_o_pitch, QueryRing queries,
-        KeyRing keys, KeyRing values, Item* item)
+        KeyRing keys, KeyRing values, Item* items)
     {
         const bool claims = threadIdx.x % 128 == 0;
         #pragma unroll 1
         while (true)
         {
-            const int claimed = claims ? Queue::claim() : 0;    // while the consumers are still busy with what is in flight
-            queries.wait_empty();
+            ptx::barrier_sync<128>(kProducerBarrier);    // all have read the item before
             if (claims)
-                *item = Queue::at(claimed);
+                items[1] = Queue::at(Queue::template claim<1>());
             ptx::barrier_sync<128>(kProducerBarrier);
-            const Item at = *item;
-            if (at.rank == Queue::kNothing)
-            {
-                queries.publish();
-                return;
-            }
+            const Item at = items[1];
             const Range range{at.rank};
             const i64 sequence_row = (i64)at.batch * S::kSequence;
             const int kv_head = at.head / S::kGroup;
             const bf16* const from_k = k + sequence_row * k_pitch + kv_head * kHeadSize;
             const bf16* const from_v = v + sequence_row * v_pitch + kv_head * kHeadSize;
-            QueryTile::load(queries.data(), q + sequence_row * q_pitch + at.head * kHeadSize, q_pitch, range.query, S::kSequence);
-            QueryTile::load(
+            const auto load_keys = [&](int key) {
+                keys.wait_empty();
+                KeyTile::template load<128>(keys.data(), from_k, k_pitch, key, S::kSequence);
+                keys.publish();
+                values.wait_empty();
+                KeyTile::template load<128>(values.data(), from_v, v_pitch, key, S::kSequence);
+                values.publish();
+            };
+            // Keys come early, while the consumers are still busy with the queries before.
+            if (at.rank != Queue::kNothing)
+                load_keys(range.last_key);
+            queries.wait_empty();
+            if (claims)
+            {
+                items[0] = at;
+                queries.announce();
+            }
+            if (at.rank == Queue::kNothing)
+            {
+                queries.publish();
+                return;
+            }
+            QueryTile::template load<128>(queries.data(), q + sequence_row * q_pitch + at.head * kHeadSize, q_pitch, range.query, S::kSequence);
+            QueryTile::template load<128>(
                 queries.data() + QueryTile::kBytes, d_o + sequence_row * d_o_pitch + at.head * kHeadSize, d_o_pitch, range.query, S::kSequence);
             queries.publish();
             #pragma unroll 1
-            for (int key = range.last_key; key >= range.first_key; key -= kKeys)
-            {
-                keys.wait_empty();
-                KeyTile::load(keys.data(), from_k, k_pitch, key, S::kSequence);
-                keys.publish();
-                values.wait_empty();
-                KeyTile::load(values.data(), from_v, v_pitch, key, S::kSequence);
-                values.publish();
-            }
+            for (int key = range.last_key - kKeys; key >= range.first_key; key -= kKeys)
+                load_keys(key);
         }
     }
 
     template <class E>
     static __device__ __forceinline__ void consume(
-        const float* lse, const float* delta, float scale, QueryRing queries, KeyRing keys, KeyRing values, const Item* item, int group, E& dq)
+        const float* lse, const float* delta, float scale, QueryRing queries, KeyRing keys, KeyRing values, const Item* items, int group, E& dq)
     {
         const int warp_row = group * 64 + threadIdx.x / kWarpSize % 4 * kWarpRows;
         #pragma unroll 1
         while (true)
         {
             queries.wait_full();
-            const Item at = *item;
+            const Item at = items[0];
             if (at.rank == Queue::kNothing)
                 break;
             const Range range{at.rank};
@@ -151,7 +161,6 @@ template <class S> struct WarpgroupBackwardQuery
             u32 ds_half[kKeys / 4];
             clear(acc);
 
-            KeyRing done = keys;    // the stage to release next: one behind, as its last product is waited for one step later
             #pragma unroll 1
             for (int key = range.last_key; key >= range.first_key; key -= kKeys)
             {
@@ -161,7 +170,7 @@ template <class S> struct WarpgroupBackwardQuery
                 start_by_head<QueryTile, KeyTile, kHeadSize>(p, query_rows, KeyTile::by_head(keys.data()));
                 ptx::wgmma_wait<1>();    // for the step before; dP goes where its dS was
                 if (key < range.last_key)
-                    done.release();
+                    keys.release_previous();
                 start_by_head<QueryTile, KeyTile, kHeadSize>(ds, gradient_rows, KeyTile::by_head(values.data()));
                 ptx::wgmma_wait<1>();
                 hold(p);
@@ -172,6 +181,8 @@ template <class S> struct WarpgroupBackwardQuery
                 ptx::wgmma_wait<0>();
                 hold(ds);
                 values.release();
+                if (key == range.first_key)
+                    queries.release();
                 #pragma unroll
                 for (int i = 0; i < kKeys / 2; ++i)
                     ds[i] = p[i] * (ds[i] - row_delta[i / 2 % 2]);
@@ -181,10 +192,9 @@ template <class S> struct WarpgroupBackwardQuery
                 start_by_rows<KeyTile, kHeadSize>(acc, ds_half, KeyTile::by_rows(keys.data()));
                 keys.advance();
             }
-            queries.release();
             ptx::wgmma_wait<0>();
             hold(acc);
-            done.release();
+            keys.release_previous();
 
             #pragma unroll
             for (int i = 0; i < kHeadSize / 2; ++i)

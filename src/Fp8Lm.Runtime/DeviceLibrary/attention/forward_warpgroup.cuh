@@ -18,14 +18,17 @@ namespace fp8lm::attention {
 template <class S> struct WarpgroupForward
 {
     static constexpr int kHeadSize = S::kHeadSize;
-    static constexpr int kGroups = 2;
+    static constexpr int kStreams = kHeadSize == 64 ? 2 : 1;
+    static constexpr int kGroups = 2;    // consumer warpgroups of a stream
     static constexpr int kQueries = 64 * kGroups;
-    static constexpr int kKeys = 128;
+    static constexpr int kKeys = kStreams == 2 ? 64 : 128;
     static constexpr int kStages = kHeadSize == 64 ? 4 : 2;
-    static constexpr int kThreads = 128 * (1 + kGroups);
+    static constexpr int kProducers = 128 / kStreams;
+    static constexpr int kThreads = 128 * (1 + kStreams * kGroups);
     static constexpr int kTileM = 0, kTileN = 0, kBlocks = 0;
-    // 128 * (producer + 2 * consumer) registers are what the block starts with; more would wait for ever.
-    static constexpr int kProducerRegisters = 40, kConsumerRegisters = 232;
+    // 128 * (producer + consumers * each) registers are what the block starts with; more would wait for ever.
+    static constexpr int kProducerRegisters = kStreams == 2 ? 32 : 40, kConsumerRegisters = kStreams == 2 ? 112 : 232;
+    static constexpr bool kTurns = kStreams == 1;
 
     using QueryTile = PanelTile<kQueries, kHeadSize>;
     using KeyTile = PanelTile<kKeys, kHeadSize>;
@@ -35,9 +38,10 @@ template <class S> struct WarpgroupForward
     using Item = typename Queue::Item;
     static constexpr int kAlignmentSlack = 1024;    // the swizzle pattern repeats every 1024 bytes of address
     static constexpr int kTileBytes = QueryRing::kBytes + 2 * KeyRing::kBytes;
-    static constexpr int kSharedBytes = kAlignmentSlack + kTileBytes + QueryRing::kBarrierBytes + 2 * KeyRing::kBarrierBytes + 2 * sizeof(Item);
+    static constexpr int kStateBytes = QueryRing::kBarrierBytes + 2 * KeyRing::kBarrierBytes + 2 * sizeof(Item);
+    static constexpr int kSharedBytes = kAlignmentSlack + kStreams * (kTileBytes + kStateBytes);
 
-    static constexpr int kProducerBarrier = 1, kTurnBarrier = 2;
+    static constexpr int kProducerBarrier = 1, kTurnBarrier = 3;
 
     // Where a block of queries begins, and its keys: from end down to first, in blocks of kKeys.
     struct Range
@@ -46,9 +50,14 @@ template <class S> struct WarpgroupForward
 
         __device__ Range(int rank)
             : query((Queue::kRanks - 1 - rank) * kQueries), first_key(S::first_key(query) / kKeys * kKeys),
-              last_key((min(query + kQueries, S::kSequence) - 1) / kKeys * kKeys)
+              last_key(key_of(query + kQueries))
         {
         }
+
+        // The first block that the queries of a warpgroup see; those above are not for it.
+        __device__ int own_key(int group) const { return key_of(query + (group + 1) * 64); }
+
+        static __device__ int key_of(int query_end) { return (min(query_end, S::kSequence) - 1) / kKeys * kKeys; }
     };
 
     template <class E>
@@ -57,45 +66,51 @@ template <class S> struct WarpgroupForward
     {
         check_epilogue<S, E>();
         extern __shared__ u8 dynamic[];
-        const u32 memory = ceil_div(ptx::shared_address(dynamic), (u32)kAlignmentSlack) * kAlignmentSlack;
-        const u32 barriers = memory + kTileBytes;
+        const int group = __shfl_sync(kAllLanes, threadIdx.x / 128, 0);    // uniform, and known to be
+        const bool produces = group == kStreams * kGroups;
+        const int stream = kStreams == 1 ? 0 : produces ? __shfl_sync(kAllLanes, threadIdx.x % 128 / kProducers, 0) : group / kGroups;
+        const u32 tiles = ceil_div(ptx::shared_address(dynamic), (u32)kAlignmentSlack) * kAlignmentSlack;
+        const u32 memory = tiles + stream * kTileBytes, barriers = tiles + kStreams * kTileBytes + stream * kStateBytes;
         QueryRing queries{memory, barriers};
         KeyRing keys{memory + QueryRing::kBytes, barriers + QueryRing::kBarrierBytes};
         KeyRing values{keys.memory + KeyRing::kBytes, keys.barriers + KeyRing::kBarrierBytes};
         Item* const items = reinterpret_cast<Item*>(dynamic + (values.barriers + KeyRing::kBarrierBytes - ptx::shared_address(dynamic)));
-        if (threadIdx.x == 0)
+        if (produces && threadIdx.x % kProducers == 0)
         {
-            queries.init(4 * kGroups);
-            keys.init(4 * kGroups);
-            values.init(4 * kGroups);
+            queries.init(kProducers + 1, 4 * kGroups);
+            keys.init(kProducers, 4 * kGroups);
+            values.init(kProducers, 4 * kGroups);
             ptx::fence_mbarrier_init();
         }
         __syncthreads();
-        const int group = __shfl_sync(kAllLanes, threadIdx.x / 128, 0);    // uniform, and known to be
-        if (group == kGroups)
+        if (produces)
         {
             ptx::release_registers<kProducerRegisters>();
-            produce(q, q_pitch, k, k_pitch, v, v_pitch, queries, keys, values, items);
+            produce(q, q_pitch, k, k_pitch, v, v_pitch, queries, keys, values, items, kProducerBarrier + stream);
         }
         else
         {
             ptx::acquire_registers<kConsumerRegisters>();
-            consume(lse, scale * kLog2E, queries, keys, values, items, group, e);
+            consume(lse, scale * kLog2E, queries, keys, values, items, group % kGroups, e);
         }
     }
 
     static __device__ __forceinline__ void produce(
-        const bf16* q, i64 q_pitch, const bf16* k, i64 k_pitch, const bf16* v, i64 v_pitch, QueryRing queries, KeyRing keys, KeyRing values, Item* items)
+        const bf16* q, i64 q_pitch, const bf16* k, i64 k_pitch, const bf16* v, i64 v_pitch, QueryRing queries, KeyRing keys, KeyRing values, Item* items,
+        int barrier)
     {
-        const bool claims = threadIdx.x % 128 == 0;
+        const bool claims = threadIdx.x % kProducers == 0;
         #pragma unroll 1
         while (true)
         {
-            const int claimed = claims ? Queue::claim() : 0;    // while the consumers are still busy with what is in flight
+            const int claimed = claims ? Queue::template claim<kStreams>() : 0;    // while the consumers are still busy with what is in flight
             queries.wait_empty();
             if (claims)
+            {
                 items[queries.stage] = Queue::at(claimed);
-            ptx::barrier_sync<128>(kProducerBarrier);
+                queries.announce();
+            }
+            ptx::barrier_sync<kProducers>(barrier);
             const Item at = items[queries.stage];
             if (at.rank == Queue::kNothing)
             {
@@ -107,16 +122,16 @@ template <class S> struct WarpgroupForward
             const int kv_head = at.head / S::kGroup;
             const bf16* const from_k = k + sequence_row * k_pitch + kv_head * kHeadSize;
             const bf16* const from_v = v + sequence_row * v_pitch + kv_head * kHeadSize;
-            QueryTile::load(queries.data(), q + sequence_row * q_pitch + at.head * kHeadSize, q_pitch, range.query, S::kSequence);
+            QueryTile::template load<kProducers>(queries.data(), q + sequence_row * q_pitch + at.head * kHeadSize, q_pitch, range.query, S::kSequence);
             queries.publish();
             #pragma unroll 1
             for (int key = range.last_key; key >= range.first_key; key -= kKeys)
             {
                 keys.wait_empty();
-                KeyTile::load(keys.data(), from_k, k_pitch, key, S::kSequence);
+                KeyTile::template load<kProducers>(keys.data(), from_k, k_pitch, key, S::kSequence);
                 keys.publish();
                 values.wait_empty();
-                KeyTile::load(values.data(), from_v, v_pitch, key, S::kSequence);
+                KeyTile::template load<kProducers>(values.data(), from_v, v_pitch, key, S::kSequence);
                 values.publish();
             }
         }
@@ -127,27 +142,44 @@ template <class S> struct WarpgroupForward
         float* lse, float scale, QueryRing queries, KeyRing keys, KeyRing values, const Item* items, int group, E& e)
     {
         const int warp_row = group * 64 + threadIdx.x / kWarpSize % 4 * kWarpRows;
-        if (group > 0)
+        float s[kKeys / 2], output[kHeadSize / 2], factor[2];
+        u32 p[kKeys / 4];
+        // The first products of an item start before the one before is finished. Without a next item they are of whatever is there.
+        const auto begin = [&](const Item& at) {
+            if (at.rank != Queue::kNothing)
+            {
+                const Range range{at.rank};
+                #pragma unroll 1
+                for (int key = range.last_key; key > range.own_key(group); key -= kKeys)
+                {
+                    keys.wait_full();
+                    keys.release();
+                }
+                keys.wait_full();
+            }
+            ptx::fence_proxy_async();
+            start_by_head<QueryTile, KeyTile, kHeadSize>(s, QueryTile::by_head(queries.data(), group * 64), KeyTile::by_head(keys.data()));
+        };
+        if (kTurns && group > 0)
             ptx::barrier_arrive<256>(kTurnBarrier);    // the first turn is group 0's
+        queries.wait_full();
+        Item at = items[queries.stage];
+        begin(at);
+        ptx::wgmma_wait<0>();
         #pragma unroll 1
-        while (true)
+        while (at.rank != Queue::kNothing)
         {
-            queries.wait_full();
-            const Item at = items[queries.stage];
-            if (at.rank == Queue::kNothing)
-                break;
             const Range range{at.rank};
             const u64 query_rows = QueryTile::by_head(queries.data(), group * 64);
-
-            float s[kKeys / 2], output[kHeadSize / 2], factor[2];
-            u32 p[kKeys / 4];
             OnlineSoftmax softmax;
             clear(output);
-            int key = range.last_key;
-            keys.wait_full();
-            ptx::fence_proxy_async();
-            start_by_head<QueryTile, KeyTile, kHeadSize>(s, query_rows, KeyTile::by_head(keys.data()));
-            ptx::wgmma_wait<0>();
+            int key = range.own_key(group);
+            #pragma unroll 1
+            for (int skipped = range.last_key; skipped > key; skipped -= kKeys)
+            {
+                values.wait_full();
+                values.release();
+            }
             hold(s);
             keys.release();
             mask(s, range.query + warp_row, key);
@@ -158,10 +190,12 @@ template <class S> struct WarpgroupForward
                 keys.wait_full();
                 values.wait_full();
                 ptx::fence_proxy_async();
-                            ptx::barrier_sync<256>(kTurnBarrier + group);
+                if constexpr (kTurns)
+                    ptx::barrier_sync<256>(kTurnBarrier + group);
                 start_by_head<QueryTile, KeyTile, kHeadSize>(s, query_rows, KeyTile::by_head(keys.data()));
                 start_by_rows<KeyTile, kHeadSize>(output, p, KeyTile::by_rows(values.data()));
-                            ptx::barrier_arrive<256>(kTurnBarrier + (group ^ 1));
+                if constexpr (kTurns)
+                    ptx::barrier_arrive<256>(kTurnBarrier + (group ^ 1));
                 ptx::wgmma_wait<1>();
                 hold(s);
                 keys.release();
@@ -194,7 +228,10 @@ template <class S> struct WarpgroupForward
             ptx::fence_proxy_async();
             start_by_rows<KeyTile, kHeadSize>(output, p, KeyTile::by_rows(values.data()));
             softmax.finish();
-            ptx::wgmma_wait<0>();
+            queries.wait_full();
+            const Item next = items[queries.stage];
+            begin(next);
+            ptx::wgmma_wait<1>();
             hold(output);
             values.release();
 
@@ -214,6 +251,8 @@ template <class S> struct WarpgroupForward
                     lse[(i64)(token + query) * S::kQueryHeads + at.head] = softmax.maximum[half] * kLn2 + logf(softmax.sum[half]);
             }
             write_output(e, output, token + row, at.head * kHeadSize, token + S::kSequence);
+            ptx::wgmma_wait<0>();
+            at = next;
         }
         __syncwarp();
         e.finish();

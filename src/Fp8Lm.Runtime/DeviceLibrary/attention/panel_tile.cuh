@@ -22,12 +22,20 @@ template <int kRowsOfTile, int kSizeOfHead> struct PanelTile
     static __device__ u64 by_rows(u32 tile) { return mma::descriptor(kBase, tile); }
     static __device__ constexpr u64 row_step(int step) { return step * (2 * mma::kAtomBytes >> 4); }
 
-    // A producer warpgroup starts copying rows first .. first + kRows of a sequence (from points at its row 0); rows from end on become zero.
-    static __device__ __forceinline__ void load(u32 tile, const bf16* from, i64 pitch, int first, int end)
+    // Read anew: what a load derives from it takes none of a producer's few registers between loads.
+    static __device__ u32 fresh_thread()
     {
-        constexpr int kChunks = kSizeOfHead / 8, kRowStep = 128 / kChunks;
+        u32 thread;
+        asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+        return thread;
+    }
+
+    // kThreads producers start copying rows first .. first + kRows of a sequence (from points at its row 0); rows from end on become zero.
+    template <int kThreads> static __device__ __forceinline__ void load(u32 tile, const bf16* from, i64 pitch, int first, int end)
+    {
+        constexpr int kChunks = kSizeOfHead / 8, kRowStep = kThreads / kChunks;
         static_assert(kRowStep % 8 == 0 && kRows % kRowStep == 0, "a thread keeps its place in the swizzle");
-        const int thread = threadIdx.x % 128, row = thread / kChunks, chunk = thread % kChunks;
+        const int thread = fresh_thread() % kThreads, row = thread / kChunks, chunk = thread % kChunks;
         const u32 to = tile + chunk / 8 * kPanelBytes + row * mma::kRowBytes + ((chunk % 8 ^ row % 8) << 4);
         const bf16* const source = from + (first + row) * pitch + chunk * 8;
         if (first + kRows <= end)

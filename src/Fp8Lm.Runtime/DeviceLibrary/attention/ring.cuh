@@ -5,7 +5,7 @@
 
 namespace fp8lm::attention {
 
-// Stages of shared memory that a producer warpgroup fills by cp.async and consumer warps read by wgmma. Every role has a copy of its own.
+// Stages of shared memory that producer threads fill by cp.async and consumer warps read by wgmma. Every role has a copy of its own.
 template <int kStages, int kBytesOfStage> struct Ring
 {
     static constexpr int kStageBytes = kBytesOfStage;
@@ -18,12 +18,12 @@ template <int kStages, int kBytesOfStage> struct Ring
 
     __device__ Ring(u32 memory, u32 barriers) : memory(memory), barriers(barriers) {}
 
-    // By one thread, before a block-wide barrier.
-    __device__ void init(int consumer_warps) const
+    // By one thread, before a block-wide barrier. producers counts the threads that publish, and one more where a stage is announced.
+    __device__ void init(int producers, int consumer_warps) const
     {
         for (int i = 0; i < kStages; ++i)
         {
-            ptx::mbarrier_init(barriers + 16 * i, 128);
+            ptx::mbarrier_init(barriers + 16 * i, producers);
             ptx::mbarrier_init(barriers + 16 * i + 8, consumer_warps);
         }
     }
@@ -37,6 +37,9 @@ template <int kStages, int kBytesOfStage> struct Ring
         advance();
     }
 
+    // What this thread has written itself is there for who has waited; publish says that of its copies only.
+    __device__ void announce() const { ptx::mbarrier_arrive(barriers + 16 * stage); }
+
     // The copies were ordinary writes as far as wgmma is concerned: whoever has seen them arrive calls fence_proxy_async before multiplying.
     __device__ void wait_full() const { ptx::mbarrier_wait(barriers + 16 * stage, parity); }
     __device__ void release()
@@ -44,6 +47,13 @@ template <int kStages, int kBytesOfStage> struct Ring
         if (threadIdx.x % kWarpSize == 0)
             ptx::mbarrier_arrive(barriers + 16 * stage + 8);
         advance();
+    }
+
+    // For a stage that was left by advance while multiplies still read it.
+    __device__ void release_previous() const
+    {
+        if (threadIdx.x % kWarpSize == 0)
+            ptx::mbarrier_arrive(barriers + 16 * (stage == 0 ? kStages - 1 : stage - 1) + 8);
     }
 
     __device__ void advance()

@@ -26,11 +26,11 @@ template <class S, int kRows, int kHeads> struct WorkQueue
     struct Item { int rank, head, batch, unused; };
     static constexpr int kNothing = -1;    // a rank
 
-    // By one thread.
-    static __device__ int claim()
+    // By one thread of each of a block's claimers, which stop at the first kNothing.
+    template <int kClaimers> static __device__ int claim()
     {
         const u32 index = atomicAdd(&next_item, 1);
-        if (index == kItems + gridDim.x * gridDim.y * gridDim.z - 1)
+        if (index == kItems + kClaimers * gridDim.x * gridDim.y * gridDim.z - 1)
             next_item = 0;
         return (int)index;
     }
