@@ -18,47 +18,9 @@ public sealed class CpuParityTests(ITestOutputHelper output)
 
     public static TheoryData<string, string> Fp8Programs => [.. Programs.Where(r => r.Data.Item2.StartsWith("TransformerEngine", StringComparison.Ordinal))];
 
-    /// <summary>
-    /// Rounding to 8 bits is measured over four sets of weights and batches, joined into one tensor: one draw of a gradient that is a single number
-    /// (a learned gate) says little about an error that has a distribution.
-    /// </summary>
     [Theory]
     [MemberData(nameof(Programs))]
-    public void LossAndGradientsAgreeWithTheReference(string model, string recipe)
-    {
-        ulong[] seeds = recipe.StartsWith("TransformerEngine", StringComparison.Ordinal) ? [1, 2, 3, 4] : [1];
-        Tolerance tolerance = Tolerance.Of(recipe, model);
-        // Selects that jump put some elements on the other side in 8 bits.
-        double jumps = model == nameof(Parity.Models.ElementwiseOps) ? 3 : 1;
-        List<double[][][]> expected = [], actual = [];
-        double worstLoss = 0;
-        foreach (ulong seed in seeds)
-        {
-            Problem problem = new(ModelSources.Spec(model), seed: seed);
-            ReferenceResult reference = ReferenceResult.Of(problem);
-            using ModelRun run = new(problem, recipe);
-            worstLoss = Math.Max(worstLoss, Math.Abs(run.Train() - reference.Loss) / reference.Loss);
-            expected.Add(reference.Gradients);
-            actual.Add(run.Gradients());
-        }
-
-        double[] whole = Join(expected, Measure.Flat), mine = Join(actual, Measure.Flat);
-        double floor = Math.Sqrt(whole.Sum(v => v * v)) * tolerance.Floor;
-        Problem names = new(ModelSources.Spec(model));
-        (string Name, double Error)[] errors =
-        [
-            .. from p in Enumerable.Range(0, expected[0].Length)
-               from layer in Enumerable.Range(0, expected[0][p].Length)
-               select (names.Name(p, layer), Measure.RelativeError(Join(expected, g => g[p][layer]), Join(actual, g => g[p][layer]), floor)),
-        ];
-        double cosine = Measure.Cosine(whole, mine);
-        output.WriteLine(FormattableString.Invariant($"{model} {recipe}: loss {worstLoss:E2}, worst tensor {errors.Max(e => e.Error):E2}, 1 - cosine {1 - cosine:E2}"));
-        Assert.Equal([], errors.Where(e => !(e.Error <= tolerance.Gradient)).Select(e => FormattableString.Invariant($"{e.Name}: {e.Error:E2}")));
-        Assert.True(worstLoss <= jumps * tolerance.Loss, $"the loss is off by {worstLoss:P3}");
-        Assert.True(1 - cosine <= tolerance.Angle, $"cosine {cosine:R}");
-    }
-
-    private static double[] Join(List<double[][][]> runs, Func<double[][][], double[]> tensor) => [.. runs.SelectMany(tensor)];
+    public void LossAndGradientsAgreeWithTheReference(string model, string recipe) => output.WriteLine(Comparison.WithReference(model, recipe, p => new ModelRun(p, recipe)));
 
     /// <summary>
     /// What FP8 costs a gradient is what the casts of GEMM operands cost in the float64 reference, and not more. The two gradients need not be

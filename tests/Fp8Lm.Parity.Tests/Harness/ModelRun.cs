@@ -8,21 +8,32 @@ using Fp8Lm.Training;
 
 namespace Fp8Lm.Parity.Tests.Harness;
 
-/// <summary>A generated program on the CPU with the numbers of a <see cref="Problem"/>.</summary>
+/// <summary>A generated program on the CPU, or on a session of the caller's, with the numbers of a <see cref="Problem"/>.</summary>
 internal sealed class ModelRun : IDisposable
 {
     private readonly Problem problem;
-    private readonly CpuPool pool;
+    private readonly IDisposable? pool;
     private readonly bool fp8;
 
     public ModelRun(Problem problem, string recipe, bool checkpointing = false, int workers = 2)
+        : this(problem, recipe, checkpointing, new CpuPool(workers), null)
     {
+    }
+
+    public ModelRun(Problem problem, string recipe, bool checkpointing, Func<MemoryPlan, Session> open)
+        : this(problem, recipe, checkpointing, null, open)
+    {
+    }
+
+    private ModelRun(Problem problem, string recipe, bool checkpointing, CpuPool? pool, Func<MemoryPlan, Session>? open)
+    {
+        this.pool = pool;
         this.problem = problem;
         Definition = DefinitionOf(problem.Spec.Name);
         Program = Definition.Program(recipe);
         DimBinding dims = new([problem.MicroBatch, problem.Sequence, .. problem.Size.Values]);
-        pool = new CpuPool(workers);
-        Session = new CpuSession(MemoryPlan.Create(Definition, Program, dims, checkpointing), pool);
+        MemoryPlan plan = MemoryPlan.Create(Definition, Program, dims, checkpointing);
+        Session = open is null ? new CpuSession(plan, pool!) : open(plan);
         fp8 = Program.Scaling is not null;
         LoadWeights();
         LoadBatch(problem.Tokens, problem.Labels, problem.LabelWeights);
@@ -35,7 +46,7 @@ internal sealed class ModelRun : IDisposable
 
     public ModelProgram Program { get; }
 
-    public CpuSession Session { get; }
+    public Session Session { get; }
 
     public static ModelDefinition DefinitionOf(string model)
     {
@@ -113,7 +124,7 @@ internal sealed class ModelRun : IDisposable
     public void Dispose()
     {
         Session.Dispose();
-        pool.Dispose();
+        pool?.Dispose();
     }
 
     private void LoadWeights()

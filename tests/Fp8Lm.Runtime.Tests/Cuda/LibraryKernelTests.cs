@@ -13,6 +13,7 @@ public sealed class LibraryKernelTests
     [InlineData(1, 40, 16)]
     [InlineData(3000, 50, 72)]
     [InlineData(700, 1, 300)]
+    [InlineData(40000, 300, 16)]
     public void EmbeddingGradientsAddRowsByToken(int count, int vocabulary, int columns)
     {
         float[] rows = TestNumbers.Random(1, count * columns, ElementFormat.BF16, integers: false);

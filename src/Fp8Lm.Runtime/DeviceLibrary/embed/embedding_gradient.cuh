@@ -1,74 +1,173 @@
 #pragma once
 #include <fp8lm/common/common.cuh>
+#include <fp8lm/row/pack.cuh>
 
 namespace fp8lm::embed {
 
 // grad[tokens[p]] += dY[p] for all positions p. tokens: [count] i32; dY: [count, columns]; grad: [vocab, columns] f32, adds.
-// The block of a token's first position adds all rows of that token in order, so every gradient row has one writer and one order.
+// A block owns 32 positions; of a token's positions the first one's block adds all of its rows, in order, so every gradient row has one
+// writer and one order. Later positions are found window by window: threads mark what may matter, warps walk the marks.
 struct EmbeddingGradient : Launch<256>
 {
+    static constexpr int kOwn = 32;          // positions of a block
+    static constexpr int kWindow = 32768;    // positions that are marked at a time
+    static constexpr int kFilterBits = 2048;
+    static constexpr int kWarps = kThreads / kWarpSize;
+
     template <class T>
     static __device__ void run(const int* tokens, const T* d_y, float* grad, i64 count, i64 vocab, i64 columns)
     {
-        __shared__ int matches[kThreads];
-        __shared__ int warp_matches[kThreads / kWarpSize];
-        for (i64 position = blockIdx.x; position < count; position += gridDim.x)
+        __shared__ Block block;
+        for (i64 first = (i64)blockIdx.x * kOwn; first < count; first += (i64)gridDim.x * kOwn)
         {
-            const int token = tokens[position];
-            if (token < 0 || token >= vocab || occurs_before(tokens, position, token))
+            __syncthreads();
+            block.start(tokens, first, count, vocab);
+            if (!block.drop_known(tokens, first))
                 continue;
-            float* const row = grad + token * columns;
-            for (i64 first = position; first < count; first += kThreads)
+            for (i64 window = first; window < count; window += kWindow)
             {
-                const i64 mine = first + threadIdx.x;
-                const int found = collect(mine < count && tokens[mine] == token, matches, warp_matches);
-                for (i64 col = threadIdx.x; col < columns && found > 0; col += kThreads)
-                {
-                    float sum = row[col];
-                    #pragma unroll 4
-                    for (int i = 0; i < found; ++i)
-                        sum += load(d_y + (first + matches[i]) * columns + col);
-                    row[col] = sum;
-                }
+                block.mark(tokens, window, count);
+                const int words = (int)ceil_div(min(count - window, (i64)kWindow), (i64)32);
+                for (int own = threadIdx.x / kWarpSize; own < kOwn; own += kWarps)
+                    if (block.alive >> own & 1)
+                        add_rows(block, own, words, tokens, d_y, grad, window, columns);
                 __syncthreads();
             }
         }
     }
 
 private:
-    static __device__ bool occurs_before(const int* tokens, i64 position, int token)
+    struct Block
     {
-        // A vote every few strides: frequent tokens, whose blocks have nothing to do, are found early.
-        constexpr i64 kStride = 8 * kThreads;
-        for (i64 first = 0; first < position; first += kStride)
+        int own[kOwn];
+        u32 alive;                          // bit per own position whose token occurs nowhere before it
+        u32 filter[kFilterBits / 32];       // tokens that may be ours
+        u32 marks[kWindow / 32];            // positions of the window that hold a token of ours
+        int list[kWarps][kWarpSize];
+
+        __device__ void start(const int* tokens, i64 first, i64 count, i64 vocab)
         {
-            bool seen = false;
-            for (i64 i = first + threadIdx.x; i < first + kStride && i < position; i += kThreads)
-                seen |= tokens[i] == token;
-            if (__syncthreads_or(seen))
-                return true;
+            for (int i = threadIdx.x; i < kFilterBits / 32; i += kThreads)
+                filter[i] = 0;
+            __syncthreads();
+            if (threadIdx.x < kOwn)
+            {
+                const int lane = threadIdx.x;
+                const int token = first + lane < count ? tokens[first + lane] : -1;
+                const bool valid = token >= 0 && token < vocab;
+                const u32 same = __match_any_sync(kAllLanes, token);
+                const u32 mine = __ballot_sync(kAllLanes, valid && (same & ((1u << lane) - 1)) == 0);
+                own[lane] = token;
+                if (valid)
+                    atomicOr(&filter[token % kFilterBits / 32], 1u << token % 32);
+                if (lane == 0)
+                    alive = mine;
+            }
+            __syncthreads();
         }
-        return false;
+
+        __device__ bool may_be_own(int token) const { return token >= 0 && filter[token % kFilterBits / 32] >> token % 32 & 1; }
+
+        // Bits of the own positions, still alive, that hold the token.
+        __device__ u32 owners(int token) const
+        {
+            u32 bits = 0;
+            if (may_be_own(token))
+                for (int i = 0; i < kOwn; ++i)
+                    bits |= (u32)(own[i] == token) << i;
+            return bits & alive;
+        }
+
+        // Removes own tokens that occur before the block's positions; whether any is left, the same for all threads.
+        __device__ bool drop_known(const int* tokens, i64 first)
+        {
+            // A look every few strides: frequent tokens, whose blocks have nothing to do, are found early.
+            constexpr i64 kStride = 8 * kThreads;
+            for (i64 start = 0; start < first; start += kStride)
+            {
+                u32 known = 0;
+                #pragma unroll
+                for (int i = 0; i < 8; ++i)
+                    if (const i64 at = start + i * kThreads + threadIdx.x; at < first)
+                        known |= owners(tokens[at]);
+                __syncthreads();
+                if (known != 0)
+                    atomicAnd(&alive, ~known);
+                __syncthreads();
+                if (alive == 0)
+                    return false;
+            }
+            return alive != 0;
+        }
+
+        __device__ void mark(const int* tokens, i64 window, i64 count)
+        {
+            for (int at = threadIdx.x; at < kWindow; at += kThreads)
+            {
+                if (window + at / kWarpSize * kWarpSize >= count)
+                    break;    // the whole warp
+                const bool ours = window + at < count && owners(tokens[window + at]) != 0;
+                const u32 votes = __ballot_sync(kAllLanes, ours);
+                if (threadIdx.x % kWarpSize == 0)
+                    marks[at / 32] = votes;
+            }
+            __syncthreads();
+        }
+    };
+
+    // A warp adds the rows of one own token in a window.
+    template <class T>
+    static __device__ void add_rows(Block& block, int own, int words, const int* tokens, const T* d_y, float* grad, i64 window, i64 columns)
+    {
+        const int lane = threadIdx.x % kWarpSize, token = block.own[own];
+        int* const list = block.list[threadIdx.x / kWarpSize];
+        float* const row = grad + token * columns;
+        int listed = 0;
+        for (int group = 0; group < words; group += kWarpSize)
+            for (u32 marked = __ballot_sync(kAllLanes, group + lane < words && block.marks[group + lane] != 0); marked != 0; marked &= marked - 1)
+            {
+                const int word = group + __ffs(marked) - 1, at = 32 * word + lane;
+                const u32 votes = __ballot_sync(kAllLanes, (block.marks[word] >> lane & 1) && tokens[window + at] == token);
+                const int before = __popc(votes & ((1u << lane) - 1)), found = __popc(votes);
+                if (listed + found > kWarpSize)
+                {
+                    flush(list, listed, d_y + window * columns, row, columns);
+                    listed = 0;
+                }
+                if (votes >> lane & 1)
+                    list[listed + before] = at;
+                listed += found;
+            }
+        flush(list, listed, d_y + window * columns, row, columns);
     }
 
-    // Thread numbers for which match holds, in order, to shared memory; returns how many.
-    static __device__ int collect(bool match, int* matches, int* warp_matches)
+    template <class T> static __device__ void flush(const int* list, int listed, const T* d_y, float* row, i64 columns)
     {
-        const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize;
-        const u32 votes = __ballot_sync(kAllLanes, match);
-        if (lane == 0)
-            warp_matches[warp] = __popc(votes);
-        __syncthreads();
-        int before = 0, total = 0;
-        for (int i = 0; i < kThreads / kWarpSize; ++i)
+        __syncwarp();
+        if (columns % row::kWidestPack == 0)
+            add<row::kWidestPack>(list, listed, d_y, row, columns);
+        else
+            add<1>(list, listed, d_y, row, columns);
+        __syncwarp();
+    }
+
+    template <int kWidth, class T> static __device__ __forceinline__ void add(const int* list, int listed, const T* d_y, float* row, i64 columns)
+    {
+        if (listed == 0)
+            return;
+        for (i64 column = threadIdx.x % kWarpSize * kWidth; column < columns; column += kWarpSize * kWidth)
         {
-            before += i < warp ? warp_matches[i] : 0;
-            total += warp_matches[i];
+            row::Floats<kWidth> sum = row::load<kWidth>(row + column);
+            #pragma unroll 4
+            for (int i = 0; i < listed; ++i)
+            {
+                const row::Floats<kWidth> part = row::load<kWidth>(d_y + list[i] * columns + column);
+                #pragma unroll
+                for (int e = 0; e < kWidth; ++e)
+                    sum[e] += part[e];
+            }
+            row::store(row + column, sum);
         }
-        if (match)
-            matches[before + __popc(votes & ((1u << lane) - 1))] = threadIdx.x;
-        __syncthreads();
-        return total;
     }
 };
 

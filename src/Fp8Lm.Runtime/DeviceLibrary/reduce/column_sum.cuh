@@ -4,10 +4,12 @@
 namespace fp8lm::reduce {
 
 // grad[c] += sum over slabs of partial[slab][c]. partial: [slabs, cols] f32, one slab per 16 rows; grad: [cols] f32, adds.
-// A block owns 32 columns; warp w sums slabs w, w + 8, ... and the eight partial sums are added in order.
-struct ColumnSumFinish : Launch<256, 16, 32>
+// A block owns 32 columns; warp w sums slabs w, w + 32, ... and the warps' sums are added in order. A warp asks for many slabs at once:
+// there are few blocks, and each has to wait for memory.
+struct ColumnSumFinish : Launch<1024, 16, 32>
 {
     static constexpr int kWarps = kThreads / kWarpSize;
+    static constexpr int kBatch = 16;
 
     static __device__ void run(const float* partial, i64 slabs, i64 cols, float* grad)
     {
@@ -18,8 +20,21 @@ struct ColumnSumFinish : Launch<256, 16, 32>
             const i64 col = first + lane;
             float sum = 0.0f;
             if (col < cols)
-                for (i64 slab = warp; slab < slabs; slab += kWarps)
+            {
+                i64 slab = warp;
+                for (; slab + (kBatch - 1) * kWarps < slabs; slab += kBatch * kWarps)
+                {
+                    float values[kBatch];
+                    #pragma unroll
+                    for (int i = 0; i < kBatch; ++i)
+                        values[i] = partial[(slab + i * kWarps) * cols + col];
+                    #pragma unroll
+                    for (int i = 0; i < kBatch; ++i)
+                        sum += values[i];
+                }
+                for (; slab < slabs; slab += kWarps)
                     sum += partial[slab * cols + col];
+            }
             sums[warp][lane] = sum;
             __syncthreads();
             if (warp == 0 && col < cols)
