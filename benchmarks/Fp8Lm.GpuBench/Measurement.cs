@@ -59,15 +59,18 @@ internal sealed class Measurement : IDisposable
 
     public string Gpu => session.Device;
 
-    /// <summary>Bytes of the device that the session has taken, by the driver's count; for a stack without the optimizer's moments, which it does not use.</summary>
-    public long UsedBytes => free - session.Context.Memory().Free - (bench.Trains ? 0 : Plan.Bytes(ArenaKind.FirstMoment) + Plan.Bytes(ArenaKind.SecondMoment));
+    /// <summary>Bytes of the device that the session has taken, by the driver's count; for a stack without master weights and moments, which the peers leave out too.</summary>
+    public long UsedBytes => free - session.Context.Memory().Free - (bench.Trains ? 0 : Plan.Bytes(BufferCategory.Optimizer));
 
-    /// <summary>Tokens per second by the clock of a trainer, batches and reports included.</summary>
+    /// <summary>Tokens per second by the clock of a trainer over its last steps, batches and reports included.</summary>
     public double TrainerRate(int steps)
     {
-        Trainer trainer = TrainerOf(steps);
+        // Reports tell the rate of up to twenty steps; the first of all are not among them.
+        var rate = new LastRate();
+        Trainer trainer = TrainerOf(20 + steps, rate);
         trainer.Start(weights: null);
-        return trainer.Run().TokensPerSecond;
+        trainer.Run();
+        return rate.TokensPerSecond;
     }
 
     /// <summary>Milliseconds of replayed steps, each between two events.</summary>
@@ -118,10 +121,11 @@ internal sealed class Measurement : IDisposable
             program.Kernels[t.Kernel].Name, (double)t.Calls / ProfiledSteps, t.Seconds / ProfiledSteps, t.Seconds / t.Calls, traffic.Flops(t.Kernel), traffic.Bytes(t.Kernel)));
     }
 
-    private Trainer TrainerOf(int steps) =>
-        new(Gpt.Definition, program, session, new TrainerOptions { Steps = steps, WarmupSteps = 0, LearningRate = 1e-4f }, data, null, null, null);
-
     public void Dispose() => session.Dispose();
+
+    private Trainer TrainerOf(int steps, ITrainingObserver? observer = null) =>
+        new(Gpt.Definition, program, session, new TrainerOptions { Steps = steps, WarmupSteps = 0, LearningRate = 1e-4f }, data, null, null, observer);
+
 
     /// <summary>
     /// A stack starts from cleared gradients and, in recipes with FP8, casts the weights and updates the scales, which the peers do too; in BF16 the
@@ -141,6 +145,24 @@ internal sealed class Measurement : IDisposable
             program.CastWeights(target);
         }
     }
+}
+
+/// <summary>Keeps the rate of the last report.</summary>
+internal sealed class LastRate : ITrainingObserver
+{
+    public double TokensPerSecond { get; private set; }
+
+    public void OnStep(StepReport report) => TokensPerSecond = report.TokensPerSecond;
+
+    public void OnEvaluation(long step, double loss)
+    {
+    }
+
+    public void OnCheckpoint(string path)
+    {
+    }
+
+    public void OnMessage(string message) => Console.Error.WriteLine(message);
 }
 
 /// <summary>What one kernel costs.</summary>

@@ -1,4 +1,5 @@
 using System;
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace Fp8Lm.Training;
@@ -18,6 +19,7 @@ internal static class NormalNumbers
     private const double AngleError = 1.0 / (1L << 48);
 
     /// <summary>Writes deviation times the normal numbers of pairs <paramref name="firstPair"/> and following; a last single place takes the first of its pair.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)] // a large model is initialised before the runtime would get round to it
     public static void Fill(Span<float> values, ulong key, ulong firstPair, double deviation)
     {
         int i = 0;
@@ -47,6 +49,7 @@ internal static class NormalNumbers
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static bool TryEight(Span<float> values, ulong mixed, ulong pair, double deviation)
     {
         // Uniform numbers 2p and 2p + 1 of pair p have counters 2p + 1 and 2p + 2 in the mixing.
@@ -68,6 +71,7 @@ internal static class NormalNumbers
         return true;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<double> Uniform(ulong mixed, Vector256<ulong> counter)
     {
         Vector256<ulong> z = Vector256.Create(mixed) + (counter * Golden);
@@ -80,6 +84,7 @@ internal static class NormalNumbers
     }
 
     /// <summary>Sine and cosine of 2 pi t for t in [0, 1). The nearest quarter turn is taken off without rounding; what is left has a short series.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static (Vector256<double> Sine, Vector256<double> Cosine) SinCosOfTurn(Vector256<double> t)
     {
         Vector256<double> quarters = Vector256.Round(t * 4.0);

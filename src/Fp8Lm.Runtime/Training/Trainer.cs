@@ -242,6 +242,9 @@ public sealed class Trainer
             program.UpdateScales(session);
             program.CastWeights(session);
         }
+
+        // What has been queued here is not the first step's time.
+        session.Synchronize();
     }
 
     /// <summary>The host's part of a step; those before it that are on their way count as updates, as they will unless this one is queued again.</summary>

@@ -1,0 +1,99 @@
+using System;
+using System.IO;
+using System.Linq;
+using Fp8Lm.Checkpoints;
+using Fp8Lm.Cuda;
+using Fp8Lm.Data;
+using Fp8Lm.Execution;
+using Fp8Lm.Training.Tests.Generated;
+using Xunit;
+
+namespace Fp8Lm.Training.Tests;
+
+/// <summary>On a GPU, steps that are captured and queued are the steps that run one launch after another while the host waits.</summary>
+public sealed class CudaTrainingTests : IDisposable
+{
+    private static readonly TrainerOptions Options = new()
+    {
+        Steps = 24, Accumulation = 2, EvaluationInterval = 10, EvaluationBatches = 2, CheckpointInterval = 7, NonFinite = NonFinitePolicy.Skip, LearningRate = 2e-3f,
+    };
+
+    private readonly TemporaryFolder temporary = new();
+
+    public void Dispose() => temporary.Dispose();
+
+    [Theory]
+    [InlineData("TransformerEngine", -1)]
+    [InlineData("TransformerEngineCurrent", -1)]
+    [InlineData("Bf16", -1)]
+    [InlineData("Fp32", -1)]
+    [InlineData("TransformerEngine", 12)]
+    [InlineData("TransformerEngineCurrent", 12)]
+    [InlineData("Bf16", 13)]
+    public void Captured_steps_write_the_bytes_of_a_run_that_waits(string recipe, long badStep)
+    {
+        (RecordingObserver queued, byte[] queuedBytes) = Train(recipe, badStep, session => session);
+        (RecordingObserver waiting, byte[] waitingBytes) = Train(recipe, badStep, session => new Waiting(session));
+
+        Assert.Equal(badStep < 0 ? 0 : 1, queued.Messages.Count);
+        Assert.Equal(waiting.Messages, queued.Messages);
+        Assert.Equal(waiting.Steps.Select(Numbers), queued.Steps.Select(Numbers));
+        Assert.Equal(waiting.Evaluations, queued.Evaluations);
+        Assert.Equal(waitingBytes, queuedBytes);
+    }
+
+    private static (long, double, float, float) Numbers(StepReport s) => (s.Step, s.Loss, s.LearningRate, s.GradientNorm);
+
+    private (RecordingObserver Observer, byte[] Checkpoint) Train(string recipe, long badStep, Func<Session, Session> wrap)
+    {
+        if (CudaDevice.Find(out string problem) is not { } device)
+        {
+            Assert.Skip(problem);
+            return default;
+        }
+
+        string path = temporary[Path.GetRandomFileName()];
+        ModelProgram program = Drawn.Definition.Program(recipe);
+        var dims = new DimBinding([2, 32, .. Drawn.Definition.Sizes[0].Values]);
+        using var session = new CudaSession(MemoryPlan.Create(Drawn.Definition, program, dims, checkpointing: false), device);
+        var observer = new RecordingObserver();
+        using (RunFolder folder = RunFolder.Open(path))
+        {
+            var trainer = new Trainer(
+                Drawn.Definition, program, wrap(session), Options, new Letters(badStep), new Letters(badStep: -1), folder, observer);
+            trainer.Start();
+            trainer.Run(TestContext.Current.CancellationToken);
+        }
+
+        return (observer, File.ReadAllBytes(RunFolder.Checkpoints(path)[0].Path));
+    }
+
+    /// <summary>Without a step runner of the device's own: every step is waited for.</summary>
+    private sealed class Waiting(Session inner) : SessionDecorator(inner);
+
+    /// <summary>Random letters; in the bad step one label has no weight that is a number.</summary>
+    private sealed class Letters(long badStep) : IBatchSource
+    {
+        private const int SequencesPerStep = 4;
+
+        public long SequencesPerEpoch => 1000;
+
+        public string Fingerprint => "letters";
+
+        public void Read(long number, Span<int> tokens, Span<int> labels, Span<float> weights)
+        {
+            var random = new Random((int)number);
+            for (int i = 0; i < tokens.Length; i++)
+            {
+                tokens[i] = 97 + random.Next(26);
+                labels[i] = 97 + ((tokens[i] + 3) % 26);
+            }
+
+            weights.Fill(1f);
+            if (number == ((badStep - 1) * SequencesPerStep) + 1)
+            {
+                weights[5] = float.NaN;
+            }
+        }
+    }
+}
