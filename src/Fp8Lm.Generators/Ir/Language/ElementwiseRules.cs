@@ -7,9 +7,10 @@ internal static class ElementwiseRules
     /// <summary>0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).</summary>
     public static Value GeluTanh(GraphBuilder b, Value x)
     {
-        double k = Math.Sqrt(2 / Math.PI);
+        // (1 + tanh u) / 2 is the sigmoid of 2u: one exponential, no cancellation where the result is small, and a shorter gradient.
+        double k = 2 * Math.Sqrt(2 / Math.PI);
         Value inner = b.Mul(x, b.Add(b.Mul(b.Mul(x, x), k * 0.044715), b.Constant(k)));
-        return b.Mul(b.Mul(x, 0.5), b.Add(b.Unary(OpCode.Tanh, inner), b.Constant(1)));
+        return b.Mul(x, b.Unary(OpCode.Sigmoid, inner));
     }
 
     public static Value[]? Pow(OpContext c)
