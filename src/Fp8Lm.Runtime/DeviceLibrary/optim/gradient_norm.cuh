@@ -4,9 +4,10 @@
 
 namespace fp8lm::optim {
 
-// Global L2 norm of grad [count] f32 -> state.GradientNorm, ClipFactor, SkipStep. A flag that still stands from the step before becomes Halted. Every block leaves its sum of squares in scratch; the
-// last one to finish adds them in the order of the blocks. scratch starts zeroed and is left so.
-struct GradientNorm : Launch<256, 0, 0, 1024>
+// Global L2 norm of grad [count] f32 -> state.GradientNorm, ClipFactor, SkipStep. A flag that still stands from the step before becomes
+// Halted. Every block leaves its sum of squares in scratch; the last one to finish adds them in the order of the blocks. scratch starts zeroed
+// and is left so. Four blocks to each of 132 multiprocessors: one wave.
+struct GradientNorm : Launch<256, 0, 0, 528>
 {
     struct Scratch
     {
@@ -19,13 +20,21 @@ struct GradientNorm : Launch<256, 0, 0, 1024>
         Scratch* const shared_by_blocks = static_cast<Scratch*>(scratch);
         const i64 stride = (i64)gridDim.x * kThreads * 4;
         double sum = 0.0;
-        for (i64 i = ((i64)blockIdx.x * kThreads + threadIdx.x) * 4; i < count; i += stride)
+        i64 i = ((i64)blockIdx.x * kThreads + threadIdx.x) * 4;
+        for (; i + (kUnroll - 1) * stride + 4 <= count; i += kUnroll * stride)
+        {
+            float4 g[kUnroll];
+            #pragma unroll
+            for (int u = 0; u < kUnroll; ++u)
+                g[u] = load4(grad + i + u * stride);
+            #pragma unroll
+            for (int u = 0; u < kUnroll; ++u)
+                sum += squares(g[u]);
+        }
+        for (; i < count; i += stride)
         {
             if (i + 4 <= count)
-            {
-                const float4 g = load4(grad + i);
-                sum += ((double)g.x * g.x + (double)g.y * g.y) + ((double)g.z * g.z + (double)g.w * g.w);
-            }
+                sum += squares(load4(grad + i));
             else
                 for (i64 j = i; j < count; ++j)
                     sum += (double)grad[j] * grad[j];
@@ -56,6 +65,14 @@ struct GradientNorm : Launch<256, 0, 0, 1024>
     }
 
 private:
+    // Loads in flight per thread; one does not fill the memory's latency.
+    static constexpr int kUnroll = 4;
+
+    static __device__ double squares(float4 g)
+    {
+        return ((double)g.x * g.x + (double)g.y * g.y) + ((double)g.z * g.z + (double)g.w * g.w);
+    }
+
     static __device__ void write(StepState* state, float norm)
     {
         const bool finite = (__float_as_uint(norm) & 0x7F800000u) != 0x7F800000u;
