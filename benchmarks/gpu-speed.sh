@@ -8,7 +8,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-works="gpt-7b-layer:stack:%s:4 gpt-175b-layer:stack:%s:2 gpt-1.3b:stack:%s:8 gpt-125m:train:%s:32 gpt-1.3b:train:%s:8"
+works="gpt-1.3b:train:%s:8 gpt-7b-layer:stack:%s:4 gpt-1.3b:stack:%s:8 gpt-175b-layer:stack:%s:2 gpt-125m:train:%s:32"
 cases=${CASES-"${works//%s/Bf16} ${works//%s/TransformerEngine}"}
 peers=${PEERS-"${works//%s/bf16} ${works//%s/fp8}"}
 
@@ -22,15 +22,20 @@ pack() {
   cp "$root/benchmarks/peers/gpt_peer.py" "$root/benchmarks/gpu-speed.sh" "$dir/"
 }
 
-# All peers compile at once, which takes as long as the slowest, and measure one at a time; together they must fit the GPU.
+# Peers of a wave compile at the same time, which takes as long as the slowest, and measure one at a time; a wave has to fit the GPU.
 run_peers() {
-  local turns=$work/turns list=($peers) spec processes=()
-  mkdir "$turns"
-  for spec in "${list[@]}"; do
-    TORCHINDUCTOR_COMPILE_THREADS=4 timeout 280 python3 "$dir/gpt_peer.py" --turns "$turns:${#list[@]}" "$spec" 2>"$work/peer-$spec.log" &
-    processes+=($!)
+  local list=($peers) wave spec processes turns gib
+  gib=$(($(nvidia-smi --query-gpu=memory.total --format=csv,noheader,nounits | head -1) / 1024))
+  local most=$((gib >= 130 ? 5 : 2))
+  while [[ ${#list[@]} -gt 0 ]]; do
+    wave=("${list[@]:0:most}") list=("${list[@]:most}") processes=() turns=$(mktemp -d "$work/turns.XXXX")
+    for spec in "${wave[@]}"; do
+      TORCHINDUCTOR_COMPILE_THREADS=4 PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True \
+        timeout 280 python3 "$dir/gpt_peer.py" --turns "$turns:${#wave[@]}" "$spec" 2>"$work/peer-$spec.log" &
+      processes+=($!)
+    done
+    wait "${processes[@]}" || true
   done
-  wait "${processes[@]}" || true
 }
 
 run() {
