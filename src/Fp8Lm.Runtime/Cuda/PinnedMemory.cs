@@ -3,7 +3,7 @@ using Fp8Lm.Cuda.Interop;
 
 namespace Fp8Lm.Cuda;
 
-/// <summary>Zeroed host memory that the copy engines reach, so that copies from and to it need nobody to wait.</summary>
+/// <summary>Host memory that the copy engines reach, so that copies from and to it need nobody to wait.</summary>
 internal sealed unsafe class PinnedMemory : IDisposable
 {
     private readonly CudaContext context;
@@ -17,7 +17,6 @@ internal sealed unsafe class PinnedMemory : IDisposable
         length = bytes;
         context.MakeCurrent();
         CudaException.ThrowIfFailed(CudaDriver.MemHostAlloc(out address, (nuint)bytes, 0), $"Pinning {bytes} bytes of host memory");
-        Bytes.Clear();
     }
 
     public nint Address => (nint)address;

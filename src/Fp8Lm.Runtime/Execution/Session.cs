@@ -9,8 +9,8 @@ namespace Fp8Lm.Execution;
 /// </summary>
 public abstract class Session : IDisposable
 {
-    /// <summary>Largest piece of <see cref="WritePieces"/>.</summary>
-    private protected const int PieceBytes = 1 << 23;
+    /// <summary>Largest piece of <see cref="WritePieces"/>: enough that starting all cores on one does not show.</summary>
+    private protected const int PieceBytes = 1 << 25;
 
     /// <summary>The memory of the session, as planned.</summary>
     public abstract MemoryPlan Plan { get; }
