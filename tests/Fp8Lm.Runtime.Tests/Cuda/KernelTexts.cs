@@ -137,10 +137,9 @@ internal static class KernelTexts
         };
         using Rows = row::Frame<kColumns, kWidth, Stages>;
         FP8LM_LAUNCH(Rows);
-        extern "C" __global__ void __launch_bounds__(Rows::kThreads)
+        extern "C" __global__ void __launch_bounds__(Rows::kThreads, 1)
         test(const bf16* x, float* norms, e4m3* y, e4m3* y_t, unsigned* y_amax, float* partial)
         {
-            Stages& stages = Rows::stages();
             const Rows::Position at(kRows);
             constexpr bool kKeeps = Rows::kSteps * kWidth * 2 <= row::kKeptBytes;
             row::Kept<bf16, kWidth, Rows::kSteps, kKeeps> kept;
@@ -150,7 +149,7 @@ internal static class KernelTexts
                     kept.fetch(step, x + at.row * kColumns + c0);
             unsigned amax = 0;
             float sum = 0.0f;
-            #pragma unroll Rows::unroll(kKeeps)
+            #pragma unroll Rows::unroll_reduction(kKeeps)
             for (int step = 0; step < Rows::kSteps; ++step)
                 if (const int c0 = at.column(step); Rows::inside(c0))
                 {
@@ -161,7 +160,7 @@ internal static class KernelTexts
             sum = Rows::sum(sum);
             if (at.leads)
                 store(norms + at.row, sum);
-            #pragma unroll Rows::unroll(kKeeps)
+            #pragma unroll Rows::unroll_last(kKeeps)
             for (int step = 0; step < Rows::kSteps; ++step)
             {
                 const int c0 = at.column(step);
@@ -176,13 +175,13 @@ internal static class KernelTexts
                     }
                     row::store(y + at.row * kColumns + c0, cast);
                 }
+                Stages& stages = Rows::stages(step);
                 stages.turned.put(at.lane, at.in_block, cast);
                 stages.sum.put(at.lane, at.in_block, v);
                 __syncthreads();
                 const int first = at.first + step * Rows::kStepColumns;
                 stages.turned.flush(y_t, kRows, kColumns, at.slab, first);
                 stages.sum.flush(partial, kColumns, kColumns, at.slab, first);
-                __syncthreads();
             }
             row::block_amax(y_amax, amax);
         }

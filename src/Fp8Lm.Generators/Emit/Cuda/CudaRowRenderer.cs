@@ -69,12 +69,7 @@ internal sealed class CudaRowRenderer
 
         bool splits = Staged && body.Stages.Count == 1;
         w.Line($"using Rows = row::Frame<kColumns, kWidth{(Staged ? ", Stages" + (splits ? ", true" : "") : "")}>;").Line("FP8LM_LAUNCH(Rows);").Line();
-        w.Line("extern \"C\" __global__ void __launch_bounds__(Rows::kThreads)").Line($"{program.Name}({string.Join(", ", program.Params.Select(CudaText.Declaration))})").Open();
-        if (Staged)
-        {
-            w.Line("Stages& stages = Rows::stages();");
-        }
-
+        w.Line("extern \"C\" __global__ void __launch_bounds__(Rows::kThreads, 1)").Line($"{program.Name}({string.Join(", ", program.Params.Select(CudaText.Declaration))})").Open();
         w.Line("const Rows::Position at(kRows);").Line("const long long row = at.row;");
         for (int i = 0; i < amaxes.Count; i++)
         {
@@ -217,9 +212,9 @@ internal sealed class CudaRowRenderer
         }
     }
 
-    private void OpenSweep()
+    private void OpenSweep(string which)
     {
-        w.Line($"#pragma unroll Rows::unroll({(kept.Count > 0 ? "kKeeps" : "false")})").Open("for (int step = 0; step < Rows::kSteps; ++step)").Line("const int c0 = at.column(step);");
+        w.Line($"#pragma unroll Rows::unroll_{which}({(kept.Count > 0 ? "kKeeps" : "false")})").Open("for (int step = 0; step < Rows::kSteps; ++step)").Line("const int c0 = at.column(step);");
     }
 
     private void Reduce(Stage stage)
@@ -231,7 +226,7 @@ internal sealed class CudaRowRenderer
             w.Line($"float {reduction.Result} = {(reduction.Max ? "__int_as_float(0xff800000)" : "0.0f")};");
         }
 
-        OpenSweep();
+        OpenSweep("reduction");
         w.Open("if (Rows::inside(c0))");
         Loads(stage);
         OpenElements();
@@ -263,7 +258,7 @@ internal sealed class CudaRowRenderer
             return;
         }
 
-        OpenSweep();
+        OpenSweep("last");
         List<Output> packed = [.. outputs.Where(o => o is not AmaxOutput)];
         string Pack(Output output) => "out" + N(packed.IndexOf(output));
         foreach (Output output in packed)
@@ -326,9 +321,10 @@ internal sealed class CudaRowRenderer
         w.Close();
     }
 
-    /// <summary>What crosses rows: into shared memory, a barrier, out of it, and a barrier before the next step overwrites it.</summary>
+    /// <summary>What crosses rows: into shared memory, a barrier, and out of it.</summary>
     private void Flush(System.Func<Output, string> pack)
     {
+        w.Line("Stages& stages = Rows::stages(step);");
         for (int i = 0; i < transposed.Count; i++)
         {
             w.Line($"stages.transpose{N(i)}.put(at.lane, at.in_block, {pack(transposed[i])});");
@@ -350,8 +346,6 @@ internal sealed class CudaRowRenderer
         {
             w.Line($"stages.sum{N(i)}.flush({sums[i].Partial.Name}{Offset(sums[i].Offset)}, {CudaText.Print(sums[i].Pitch)}, kColumns, at.slab, first);");
         }
-
-        w.Line("__syncthreads();");
     }
 
     // ---- Packs ------------------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 #pragma once
 #include <fp8lm/common/common.cuh>
-#include <fp8lm/row/pack.cuh>
 
 namespace fp8lm::embed {
 
@@ -117,7 +116,7 @@ private:
 
     // A warp adds the rows of one own token in a window.
     template <class T>
-    static __device__ void add_rows(Block& block, int own, int words, const int* tokens, const T* d_y, float* grad, i64 window, i64 columns)
+    static __device__ __forceinline__ void add_rows(Block& block, int own, int words, const int* tokens, const T* d_y, float* grad, i64 window, i64 columns)
     {
         const int lane = threadIdx.x % kWarpSize, token = block.own[own];
         int* const list = block.list[threadIdx.x / kWarpSize];
@@ -141,33 +140,31 @@ private:
         flush(list, listed, d_y + window * columns, row, columns);
     }
 
-    template <class T> static __device__ void flush(const int* list, int listed, const T* d_y, float* row, i64 columns)
+    template <class T> static __device__ __forceinline__ void flush(const int* list, int listed, const T* d_y, float* row, i64 columns)
     {
         __syncwarp();
-        if (columns % row::kWidestPack == 0)
-            add<row::kWidestPack>(list, listed, d_y, row, columns);
-        else
-            add<1>(list, listed, d_y, row, columns);
-        __syncwarp();
-    }
-
-    template <int kWidth, class T> static __device__ __forceinline__ void add(const int* list, int listed, const T* d_y, float* row, i64 columns)
-    {
-        if (listed == 0)
-            return;
-        for (i64 column = threadIdx.x % kWarpSize * kWidth; column < columns; column += kWarpSize * kWidth)
-        {
-            row::Floats<kWidth> sum = row::load<kWidth>(row + column);
-            #pragma unroll 4
-            for (int i = 0; i < listed; ++i)
+        const int lane = threadIdx.x % kWarpSize;
+        if (columns % 4 == 0)
+            for (i64 column = lane * 4; column < columns && listed > 0; column += kWarpSize * 4)
             {
-                const row::Floats<kWidth> part = row::load<kWidth>(d_y + list[i] * columns + column);
-                #pragma unroll
-                for (int e = 0; e < kWidth; ++e)
-                    sum[e] += part[e];
+                float4 sum = load4(row + column);
+                #pragma unroll 4
+                for (int i = 0; i < listed; ++i)
+                {
+                    const float4 part = load4(d_y + list[i] * columns + column);
+                    sum = make_float4(sum.x + part.x, sum.y + part.y, sum.z + part.z, sum.w + part.w);
+                }
+                store4(row + column, sum.x, sum.y, sum.z, sum.w);
             }
-            row::store(row + column, sum);
-        }
+        else
+            for (i64 column = lane; column < columns && listed > 0; column += kWarpSize)
+            {
+                float sum = row[column];
+                for (int i = 0; i < listed; ++i)
+                    sum += load(d_y + list[i] * columns + column);
+                row[column] = sum;
+            }
+        __syncwarp();
     }
 };
 

@@ -33,7 +33,7 @@ template <i64 kColumns, int kWidth, class Stages = NoStages, bool kSplits = fals
     static constexpr bool kStaged = !kSame<Stages, NoStages>;
     static constexpr int kLanes = lanes_of_row(kColumns, kWidth, kStaged);
     static constexpr int kThreads = row::kThreads;
-    static constexpr int kSharedBytes = kStaged ? (int)sizeof(Stages) : 0;
+    static constexpr int kSharedBytes = kStaged ? 2 * (int)sizeof(Stages) : 0;
     static constexpr int kTileM = kThreads / kLanes;
     static constexpr int kTileN = (int)columns_of_block(kColumns, kWidth, kSplits);
     static constexpr int kBlocks = 0;
@@ -41,8 +41,10 @@ template <i64 kColumns, int kWidth, class Stages = NoStages, bool kSplits = fals
     static constexpr int kSteps = (kTileN + kStepColumns - 1) / kStepColumns;
     static constexpr bool kExact = kColumns % (kSteps * kStepColumns) == 0;
 
-    // Sweeps are unrolled when they keep the row, or are short.
-    static constexpr int unroll(bool keeps) { return keeps || kSteps < 2 ? kSteps : 2; }
+    // Sweeps that keep the row are unrolled; others ask for a few packs at once, the last one for fewer, as it has more to hold, and for
+    // one between barriers.
+    static constexpr int unroll_reduction(bool keeps) { return keeps || kSteps < 4 ? kSteps : 4; }
+    static constexpr int unroll_last(bool keeps) { return keeps || kSteps < 2 ? kSteps : kStaged ? 1 : 2; }
 
     struct Position
     {
@@ -67,10 +69,11 @@ template <i64 kColumns, int kWidth, class Stages = NoStages, bool kSplits = fals
 
     static __device__ bool inside(int column) { return kExact || column < kColumns; }
 
-    static __device__ Stages& stages()
+    // Two sets in turn: a step's flush may run while the next step is put, and one barrier a step is enough.
+    static __device__ Stages& stages(int step)
     {
         extern __shared__ __align__(16) u8 shared[];
-        return *reinterpret_cast<Stages*>(shared);
+        return reinterpret_cast<Stages*>(shared)[step % 2];
     }
 
     // Over the lanes of a row; every one gets the result. All threads of the block take part.

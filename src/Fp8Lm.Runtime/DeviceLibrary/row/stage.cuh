@@ -2,7 +2,8 @@
 #include <fp8lm/row/frame.cuh>
 #include <fp8lm/row/pack.cuh>
 
-// What crosses the 16 rows of a block: every warp puts its row's pack of a step, a barrier, then all threads flush the step's columns.
+// What crosses the 16 rows of a block: every warp puts its row's pack of a step, a barrier, then all threads flush the step's columns. The next
+// step uses the other set of stages.
 namespace fp8lm::row {
 
 template <int kWidth> constexpr int kStageColumns = kWarpSize * kWidth;
@@ -17,7 +18,7 @@ template <class T, int kWidth> struct TransposeStage
 
     __device__ void put(int lane, int row, const Floats<kWidth>& values) { row::put<kWidth>(&bytes[row][lane * kWidth], narrow<T>(values)); }
 
-    // out: [columns, rows]; writes columns first .. first + kColumns of a slab. Between barriers.
+    // out: [columns, rows]; writes columns first .. first + kColumns of a slab. After a barrier.
     __device__ void flush(T* out, i64 rows, i64 columns, int slab, int first) const
     {
         if (kWidth < 4 || rows % kSlabRows != 0)
@@ -25,24 +26,20 @@ template <class T, int kWidth> struct TransposeStage
             flush_bytes(out, rows, columns, slab, first);
             return;
         }
-        for (int column = 4 * threadIdx.x; column < kColumns && first + column < columns; column += 4 * kThreads)
+        // A thread turns 4 rows of 4 columns; four neighbours write the 16 bytes of a column together.
+        for (int block = threadIdx.x; block < kColumns; block += kThreads)
         {
-            u32 turned[4][4];    // [column][four rows]
-            #pragma unroll
-            for (int four = 0; four < 4; ++four)
-            {
-                const u32 r0 = word(4 * four, column), r1 = word(4 * four + 1, column), r2 = word(4 * four + 2, column), r3 = word(4 * four + 3, column);
-                const u32 low01 = __byte_perm(r0, r1, 0x5140), low23 = __byte_perm(r2, r3, 0x5140);
-                const u32 high01 = __byte_perm(r0, r1, 0x7362), high23 = __byte_perm(r2, r3, 0x7362);
-                turned[0][four] = __byte_perm(low01, low23, 0x5410);
-                turned[1][four] = __byte_perm(low01, low23, 0x7632);
-                turned[2][four] = __byte_perm(high01, high23, 0x5410);
-                turned[3][four] = __byte_perm(high01, high23, 0x7632);
-            }
-            T* const to = out + (first + column) * rows + (i64)slab * kSlabRows;
-            #pragma unroll
-            for (int i = 0; i < 4; ++i)
-                *reinterpret_cast<uint4*>(to + i * rows) = make_uint4(turned[i][0], turned[i][1], turned[i][2], turned[i][3]);
+            const int column = block / 4 * 4, row = block % 4 * 4;
+            if (first + column >= columns)
+                return;
+            const u32 r0 = word(row, column), r1 = word(row + 1, column), r2 = word(row + 2, column), r3 = word(row + 3, column);
+            const u32 low01 = __byte_perm(r0, r1, 0x5140), low23 = __byte_perm(r2, r3, 0x5140);
+            const u32 high01 = __byte_perm(r0, r1, 0x7362), high23 = __byte_perm(r2, r3, 0x7362);
+            T* const to = out + (first + column) * rows + (i64)slab * kSlabRows + row;
+            *reinterpret_cast<u32*>(to) = __byte_perm(low01, low23, 0x5410);
+            *reinterpret_cast<u32*>(to + rows) = __byte_perm(low01, low23, 0x7632);
+            *reinterpret_cast<u32*>(to + 2 * rows) = __byte_perm(high01, high23, 0x5410);
+            *reinterpret_cast<u32*>(to + 3 * rows) = __byte_perm(high01, high23, 0x7632);
         }
     }
 
@@ -67,7 +64,7 @@ template <int kWidth> struct SumStage
 
     __device__ void put(int lane, int row, const Floats<kWidth>& sums) { row::store<kWidth>(&values[row][lane * kWidth], sums); }
 
-    // partial: [ceil(rows/16), pitch], of which columns are this kernel's. Between barriers.
+    // partial: [ceil(rows/16), pitch], of which columns are this kernel's. After a barrier.
     __device__ void flush(float* partial, i64 pitch, i64 columns, int slab, int first) const
     {
         for (int column = threadIdx.x; column < kColumns && first + column < columns; column += kThreads)
