@@ -12,7 +12,7 @@ internal static class ReservedNames
         // Of the renderers.
         "acc", "block", "chunk", "column", "columns", "count", "data", "dims", "end", "epilogue", "finish", "first", "firstColumn", "firstRow", "kernel", "lane", "layer",
         "label_weights", "labels", "line", "operands", "part", "pool", "row", "rows", "session", "slab", "start", "state", "store", "sums", "thread", "tile", "warp", "worker",
-        "apply", "load", "store_sums", "fp8lm",
+        "accs", "alpha", "apply", "begin", "copy", "load", "prefetch", "read", "sum", "sum_row", "transposed", "turned", "fp8lm",
 
         // Of C#, with @ a legal field name.
         "abstract", "as", "base", "bool", "break", "byte", "case", "catch", "char", "checked", "class", "const", "continue", "decimal", "default", "delegate", "do", "double",
@@ -30,7 +30,7 @@ internal static class ReservedNames
     private static readonly HashSet<string> Types = new(StringComparer.Ordinal)
     {
         // Of emitted kernels and programs.
-        "B", "D", "K", "P", "S", "Config", "Epilogue", "EpilogueKey", "EpilogueValue", "Kernel", "Shape", "TensorMap", "kColumns", "kRows",
+        "B", "D", "K", "P", "S", "Config", "Epilogue", "EpilogueKey", "EpilogueValue", "Inputs", "Kernel", "Octet", "Shape", "TensorMap", "kColumns", "kRows",
 
         // Of the runtime.
         "BFloat16", "DimBinding", "Dropout", "Float16", "Math", "PairLanes", "RowMath", "Scaling", "Simd", "StepState", "Vector256", "VectorMath",

@@ -52,17 +52,29 @@ public sealed class GemmKernelTests
         Check(a, b, aKMajor, bKMajor, promote, 328, 272, 1040, integers: false, tolerance: !fp8 ? 2e-6 : promote ? 2e-4 : 2e-3);
     }
 
-    /// <summary>The wider tile that the host may choose for large products.</summary>
+    public static TheoryData<int, ElementFormat, bool, bool, bool> Tiles => new()
+    {
+        { 0, ElementFormat.E4M3, true, true, false },
+        { 1, ElementFormat.E4M3, true, true, false },
+        { 2, ElementFormat.E4M3, true, true, false },
+        { 0, ElementFormat.BF16, true, true, false },
+        { 2, ElementFormat.BF16, true, true, false },
+        { 0, ElementFormat.BF16, false, false, false },
+        { 2, ElementFormat.BF16, false, false, false },
+        { 3, ElementFormat.E4M3, true, true, true },
+        { 4, ElementFormat.E4M3, true, true, true },
+        { 5, ElementFormat.E4M3, true, true, true },
+    };
+
+    /// <summary>Every tile of the table in <c>gemm/tile.cuh</c>, whichever the shape would choose; also with more of K than stages.</summary>
     [Theory]
-    [InlineData(ElementFormat.E4M3, true, true)]
-    [InlineData(ElementFormat.BF16, true, true)]
-    [InlineData(ElementFormat.BF16, false, false)]
-    public void WideTilesAreExact(ElementFormat format, bool aKMajor, bool bKMajor)
+    [MemberData(nameof(Tiles))]
+    public void TilesAreExact(int tile, ElementFormat format, bool aKMajor, bool bKMajor, bool promote)
     {
         Gpu.Require();
-        foreach ((int m, int n, int k) in Shapes)
+        foreach ((int m, int n, int k) in Shapes.Append((1168, 2320, 1168)))
         {
-            Check(format, format, aKMajor, bKMajor, promote: false, m, n, k, integers: true, tolerance: 0, tile: "#define FP8LM_TILE_N 256\n");
+            Check(format, format, aKMajor, bKMajor, promote, m, n, k, integers: true, tolerance: 0, tile: $"#define FP8LM_TILE {tile}\n");
         }
     }
 

@@ -10,6 +10,7 @@ internal static class KernelTexts
         struct Epilogue
         {
             static constexpr int kSums = 1;
+            static constexpr int kTransposed = 1;
             float* y;
             e4m3* q;
             e4m3* q_t;
@@ -17,43 +18,80 @@ internal static class KernelTexts
             float* sums_out;
             float scale;
             unsigned amax = 0;
-            __device__ void apply(int row, int col, float v0, float v1, float (&sums)[2])
+            struct Inputs {};
+            __device__ Inputs read(int, int) const { return {}; }
+            __device__ void prefetch(int, int, int) const {}
+            __device__ void apply(int row, int col, const float (&accs)[8], const Inputs&, float (&sums)[8], uint2 (&turned)[1])
             {
-                sums[0] += v0;
-                sums[1] += v1;
-                amax = amax_bits(amax_bits(amax, v0), v1);
-                store2(y + (long long)row * kColumns + col, v0, v1);
-                store2(q + (long long)row * kColumns + col, v0 * scale, v1 * scale);
-                epilogue::store_transposed2(q_t, kRows, row, col, v0 * scale, v1 * scale);
+                const int count = octet_count<kColumns>(col);
+                const long long at = (long long)row * kColumns + col;
+                #pragma unroll
+                for (int e = 0; e < 8; ++e)
+                    if (e < count)
+                    {
+                        sums[e] += accs[e];
+                        amax = amax_bits(amax, accs[e]);
+                    }
+                const Octet<e4m3> cast = pack<e4m3>(accs, scale);
+                store_octet<whole_octets(kColumns)>(y + at, pack<float>(accs), count);
+                store_octet<whole_octets(kColumns)>(q + at, cast, count);
+                turned[0] = make_uint2(cast.words[0], cast.words[1]);
             }
-            __device__ void store_sums(int slab, int col, const float (&sums)[2])
-            {
-                store2(sums_out + (long long)slab * kColumns + col, sums[0], sums[1]);
-            }
+            __device__ u8* transposed(int, int col) const { return reinterpret_cast<u8*>(q_t) + (long long)col * kRows; }
+            __device__ float* sum_row(int, int slab) const { return sums_out + (long long)slab * kColumns; }
             __device__ void finish() { atomic_amax(amax_slot, amax); }
         };
         """;
 
+    /// <summary>Stores the accumulator, or adds it to what stands there.</summary>
     private const string PlainEpilogue = """
-        template <class T, int kPitch> struct Plain
+        template <class T, int kPitch, bool kAdds = false> struct Plain
         {
             static constexpr int kSums = 0;
+            static constexpr int kTransposed = 0;
             T* y;
-            __device__ void apply(int row, int col, float v0, float v1, float (&)[1]) { store2(y + (long long)row * kPitch + col, v0, v1); }
-            __device__ void store_sums(int, int, const float (&)[1]) {}
+            template <class Old, bool kReads> struct InputsOf {};
+            template <class Old> struct InputsOf<Old, true> { Octet<Old> old; };
+            using Inputs = InputsOf<T, kAdds>;
+            __device__ Inputs read(int row, int col) const
+            {
+                if constexpr (kAdds)
+                    return {load_octet<whole_octets(kPitch)>(y + (long long)row * kPitch + col, octet_count<kPitch>(col))};
+                else
+                    return {};
+            }
+            __device__ void prefetch(int row, int col, int columns) const
+            {
+                if constexpr (kAdds)
+                    prefetch_octets<whole_octets(kPitch)>(y + (long long)row * kPitch + col, columns);
+            }
+            __device__ void apply(int row, int col, const float (&accs)[8], const Inputs& in, float (&)[1], uint2 (&)[1])
+            {
+                float values[8] = {};
+                if constexpr (kAdds)
+                    unpack(in.old, values);
+                #pragma unroll
+                for (int e = 0; e < 8; ++e)
+                    values[e] += accs[e];
+                store_octet<whole_octets(kPitch)>(y + (long long)row * kPitch + col, pack<T>(values), octet_count<kPitch>(col));
+            }
+            __device__ u8* transposed(int, int) const { return nullptr; }
+            __device__ float* sum_row(int, int) const { return nullptr; }
             __device__ void finish() {}
         };
         """;
 
     public static string Gemm(
-        ElementFormat a, ElementFormat b, bool aKMajor, bool bKMajor, bool promote, long m, long n, long k, long aPitch, long bPitch, bool full = true)
+        ElementFormat a, ElementFormat b, bool aKMajor, bool bKMajor, bool promote, long m, long n, long k, long aPitch, long bPitch, bool full = true, bool adds = false)
     {
+        string type = full ? "Epilogue" : adds ? $"Plain<float, {n}, true>" : $"Plain<bf16, {n}>";
+        string fields = full ? "y, q, q_t, amax, sums, 0.25f" : adds ? "y" : "(bf16*)y";
         bool simt = a == ElementFormat.F32;
         string flags = $"{Flag(aKMajor)}, {Flag(bKMajor)}";
-        string config = simt ? $"gemm::ConfigF32<{flags}>" : $"gemm::Config<{a.CudaName()}, {b.CudaName()}, {flags}, {Flag(promote)}>";
+        string config = simt ? $"gemm::ConfigF32<{flags}>" : $"gemm::Config<{a.CudaName()}, {b.CudaName()}, {flags}, {Flag(promote)}, {m}, {n}, {k}, {type}>";
         string operands = simt ? "const float* a, const float* b" : "const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b";
         string bounds = simt ? "Config::kThreads" : "Config::kThreads, 1";
-        string run = simt ? $"gemm::run_f32<Config>(a, {aPitch}, b, {bPitch}, {m}, {n}, {k}, e)" : $"gemm::run<Config>(a, b, {m}, {n}, {k}, e)";
+        string run = simt ? $"gemm::run_f32<Config>(a, {aPitch}, b, {bPitch}, {m}, {n}, {k}, e)" : "gemm::run<Config>(a, b, e)";
         return $$"""
             #include <fp8lm/gemm/gemm.cuh>
             using namespace fp8lm;
@@ -65,7 +103,7 @@ internal static class KernelTexts
             extern "C" __global__ void __launch_bounds__({{bounds}})
             test({{operands}}, float* y, e4m3* q, e4m3* q_t, unsigned* amax, float* sums)
             {
-                {{(full ? "Epilogue e{y, q, q_t, amax, sums, 0.25f}" : $"Plain<bf16, {n}> e{{(bf16*)y}}")}};
+                {{type}} e{{{fields}}};
                 {{run}};
             }
             """;

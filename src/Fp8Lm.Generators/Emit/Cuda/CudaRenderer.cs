@@ -1,6 +1,4 @@
-using System;
 using System.Collections.Generic;
-using System.Globalization;
 using System.Linq;
 using Fp8Lm.Generators.Ir;
 using Fp8Lm.Generators.Kernels;
@@ -77,12 +75,13 @@ internal static class CudaRenderer
     private static void Gemm(SourceWriter w, KernelProgram program)
     {
         GemmProgram gemm = program.Gemm!;
-        Epilogue(w, program, program.Bodies[0], "Epilogue");
+        CudaEpilogue.Render(w, program, program.Bodies[0], "Epilogue");
         bool f32 = gemm.A.Format == Format.F32;
+        string shape = $"{CudaText.Print(gemm.M)}, {CudaText.Print(gemm.N)}, {CudaText.Print(gemm.K)}";
         string Flag(bool value) => value ? "true" : "false";
         w.Line(f32
             ? $"using Config = gemm::ConfigF32<{Flag(gemm.A.KMajor)}, {Flag(gemm.B.KMajor)}>;"
-            : $"using Config = gemm::Config<{CudaText.Type(gemm.A.Format)}, {CudaText.Type(gemm.B.Format)}, {Flag(gemm.A.KMajor)}, {Flag(gemm.B.KMajor)}, {Flag(gemm.Promote)}>;");
+            : $"using Config = gemm::Config<{CudaText.Type(gemm.A.Format)}, {CudaText.Type(gemm.B.Format)}, {Flag(gemm.A.KMajor)}, {Flag(gemm.B.KMajor)}, {Flag(gemm.Promote)}, {shape}, Epilogue>;");
         w.Line("FP8LM_LAUNCH(Config);").Line();
         List<string> parameters = [];
         foreach (KernelParam param in program.Params)
@@ -92,10 +91,9 @@ internal static class CudaRenderer
 
         w.Line($"extern \"C\" __global__ void __launch_bounds__(Config::kThreads{(f32 ? "" : ", 1")})").Line($"{program.Name}({string.Join(", ", parameters)})").Open();
         Instance(w, program, "Epilogue", "epilogue");
-        string shape = $"{CudaText.Print(gemm.M)}, {CudaText.Print(gemm.N)}, {CudaText.Print(gemm.K)}";
         w.Line(f32
             ? $"gemm::run_f32<Config>(a, {CudaText.Print(gemm.A.Pitch)}, b, {CudaText.Print(gemm.B.Pitch)}, {shape}, epilogue);"
-            : $"gemm::run<Config>(a, b, {shape}, epilogue);");
+            : "gemm::run<Config>(a, b, epilogue);");
         w.Close();
     }
 
@@ -112,7 +110,7 @@ internal static class CudaRenderer
         string[] names = op == OpCode.AttentionGradKeyValue ? ["EpilogueKey", "EpilogueValue"] : ["Epilogue"];
         for (int i = 0; i < names.Length; i++)
         {
-            Epilogue(w, program, program.Bodies[i], names[i]);
+            CudaEpilogue.Render(w, program, program.Bodies[i], names[i]);
         }
 
         string window = attention.Window is null ? "0" : CudaText.Print(attention.Window);
@@ -151,146 +149,8 @@ internal static class CudaRenderer
         w.Line($"{type}::run({string.Join(", ", parameters.Select(p => p.Name))});").Close();
     }
 
-    private static IEnumerable<KernelParam> Fields(KernelProgram program) => program.Params.Where(p => !p.Operand);
-
     private static void Instance(SourceWriter w, KernelProgram program, string type, string name)
     {
-        w.Line($"{type} {name}{{{string.Join(", ", Fields(program).Select(p => p.Name))}}};").Line($"{name}.begin();");
+        w.Line($"{type} {name}{{{string.Join(", ", CudaEpilogue.Fields(program).Select(p => p.Name))}}};").Line($"{name}.begin();");
     }
-
-    /// <summary>The struct that turns accumulators into what the graph stores.</summary>
-    private static void Epilogue(SourceWriter w, KernelProgram program, KernelBody body, string name)
-    {
-        List<SumOutput> sums = [.. body.Sums];
-        List<KernelParam> amaxes = [.. body.Amaxes];
-        List<QuantizeOutput> casts = [.. body.Final.Outputs.OfType<QuantizeOutput>()];
-        string sumType = $"float (&sums)[{Math.Max(1, 2 * sums.Count).ToString(CultureInfo.InvariantCulture)}]";
-        w.Line($"struct {name}").Open().Line($"static constexpr int kSums = {sums.Count.ToString(CultureInfo.InvariantCulture)};");
-        foreach (KernelParam param in Fields(program))
-        {
-            w.Line(CudaText.Declaration(param) + ";");
-        }
-
-        if (program.Alphas.Count > 0)
-        {
-            w.Line("float alpha = 1.0f;");
-        }
-
-        for (int i = 0; i < casts.Count; i++)
-        {
-            w.Line($"float scale{i.ToString(CultureInfo.InvariantCulture)} = 1.0f;");
-        }
-
-        for (int i = 0; i < amaxes.Count; i++)
-        {
-            w.Line($"unsigned amax{i.ToString(CultureInfo.InvariantCulture)} = 0;");
-        }
-
-        w.Line().Open("__device__ void begin()");
-        if (program.Alphas.Count > 0)
-        {
-            w.Line($"alpha = {string.Join(" * ", program.Alphas.Select(p => "*" + p.Name))};");
-        }
-
-        for (int i = 0; i < casts.Count; i++)
-        {
-            w.Line($"scale{i.ToString(CultureInfo.InvariantCulture)} = *{casts[i].Scale.Name};");
-        }
-
-        w.Close().Line().Line($"__device__ void apply(int row_index, int col, float acc0, float acc1, {sumType})").Open();
-        w.Line("const long long row = row_index;");
-        foreach (Statement statement in body.Final.Row)
-        {
-            w.Line(CudaText.Statement(statement, program));
-        }
-
-        List<Statement> columns = [.. body.Final.Columns];
-        foreach (LoadStatement load in columns.OfType<LoadStatement>().Where(Paired))
-        {
-            w.Line($"const float2 {load.Result}_pair = load2({load.Param.Name} + {CudaText.Index(load.Access, program, load.Ids, "col")});");
-        }
-
-        List<(Output Output, string Array)> arrays = [.. body.Final.Outputs.Where(o => o is StoreOutput or QuantizeOutput).Select((o, i) => (o, "out" + i.ToString(CultureInfo.InvariantCulture)))];
-        foreach ((_, string array) in arrays)
-        {
-            w.Line($"float {array}[2];");
-        }
-
-        w.Line("#pragma unroll").Open("for (int e = 0; e < 2; ++e)").Line($"const float acc = {(program.Alphas.Count > 0 ? "(e == 0 ? acc0 : acc1) * alpha" : "e == 0 ? acc0 : acc1")};");
-        if (columns.Any(c => c is SpecialStatement || (c is LoadStatement l && !Paired(l))))
-        {
-            w.Line("const long long c = col + e;");
-        }
-
-        foreach (Statement statement in columns)
-        {
-            w.Line(statement is LoadStatement load && Paired(load) ? $"const float {load.Result} = e == 0 ? {load.Result}_pair.x : {load.Result}_pair.y;" : CudaText.Statement(statement, program));
-        }
-
-        foreach ((Output output, string array) in arrays)
-        {
-            w.Line($"{array}[e] = {output.Operand};");
-        }
-
-        for (int i = 0; i < sums.Count; i++)
-        {
-            w.Line($"sums[{(2 * i).ToString(CultureInfo.InvariantCulture)} + e] += {sums[i].Operand};");
-        }
-
-        foreach (Output output in body.Final.Outputs)
-        {
-            KernelParam? amax = output is QuantizeOutput { CurrentScale: false } q ? q.Amax : output is AmaxOutput a ? a.Amax : null;
-            if (amax is not null)
-            {
-                string running = "amax" + amaxes.IndexOf(amax).ToString(CultureInfo.InvariantCulture);
-                w.Line($"{running} = amax_bits({running}, {output.Operand});");
-            }
-        }
-
-        w.Close();
-        foreach ((Output output, string array) in arrays)
-        {
-            switch (output)
-            {
-                case StoreOutput { Accumulate: true } store:
-                    string index = CudaText.Index(store.Access, program, null, "col");
-                    w.Line($"const float2 old = load2({store.Param.Name} + {index});").Line($"store2({store.Param.Name} + {index}, old.x + {array}[0], old.y + {array}[1]);");
-                    break;
-                case StoreOutput store:
-                    w.Line($"store2({store.Param.Name} + {CudaText.Index(store.Access, program, null, "col")}, {array}[0], {array}[1]);");
-                    break;
-                case QuantizeOutput cast:
-                    string scale = "scale" + casts.IndexOf(cast).ToString(CultureInfo.InvariantCulture);
-                    if (cast.Row is not null)
-                    {
-                        w.Line($"store2({cast.Row.Name} + {CudaText.Index(cast.RowAccess!, program, null, "col")}, {array}[0] * {scale}, {array}[1] * {scale});");
-                    }
-
-                    if (cast.Transposed is not null)
-                    {
-                        string offset = cast.TransposedOffset!.Equals(DimExpr.Zero) ? "" : " + " + cast.TransposedOffset.PrintFactor(CudaText.Symbol);
-                        w.Line($"epilogue::store_transposed2({cast.Transposed.Name}{offset}, {CudaText.Print(cast.TransposedPitch!)}, row_index, col, {array}[0] * {scale}, {array}[1] * {scale});");
-                    }
-
-                    break;
-            }
-        }
-
-        w.Close().Line().Line($"__device__ void store_sums(int slab, int col, const {sumType})").Open();
-        for (int i = 0; i < sums.Count; i++)
-        {
-            string offset = sums[i].Offset.Equals(DimExpr.Zero) ? "" : sums[i].Offset.PrintFactor(CudaText.Symbol) + " + ";
-            w.Line($"store2({sums[i].Partial.Name} + {offset}(long long)slab * {sums[i].Pitch.PrintFactor(CudaText.Symbol)} + col, sums[{(2 * i).ToString(CultureInfo.InvariantCulture)}], sums[{((2 * i) + 1).ToString(CultureInfo.InvariantCulture)}]);");
-        }
-
-        w.Close().Line().Open("__device__ void finish()");
-        for (int i = 0; i < amaxes.Count; i++)
-        {
-            w.Line($"atomic_amax({amaxes[i].Name}, amax{i.ToString(CultureInfo.InvariantCulture)});");
-        }
-
-        w.Close().Close(";").Line();
-    }
-
-    private static bool Paired(LoadStatement load) => load.Access.Column && load.Access.Period is null && load.Swap is null && load.Ids is null;
 }

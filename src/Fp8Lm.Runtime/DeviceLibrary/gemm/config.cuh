@@ -1,51 +1,58 @@
 #pragma once
 #include <fp8lm/common/common.cuh>
+#include <fp8lm/gemm/tile.cuh>
 #include <fp8lm/mma/descriptor.cuh>
-
-// The tile of a tensor-core GEMM may be chosen per launch by the host; the text of the kernel stays the same.
-#ifndef FP8LM_TILE_M
-#define FP8LM_TILE_M 128
-#endif
-#ifndef FP8LM_TILE_N
-#define FP8LM_TILE_N 128
-#endif
 
 namespace fp8lm::gemm {
 
 constexpr int kSharedLimit = 232448;    // 227 KiB, what one block of sm_90 can have
 
+// A: [M, K], or [K, M] where not K-major; B: [N, K] or [K, N].
 // kPromote: add the tensor cores' partial sums into FP32 registers every 128 bytes of K (Hopper's FP8 accumulator keeps about 14 bits).
-template <class A, class B, bool kAKMajor, bool kBKMajor, bool kPromote, int kRowsOfTile = FP8LM_TILE_M, int kColumnsOfTile = FP8LM_TILE_N>
+// E: the epilogue, whose weight is a part of the choice.
+template <class A, class B, bool kAKMajor, bool kBKMajor, bool kPromote, i64 kM, i64 kN, i64 kK, class E>
 struct Config
 {
+    static constexpr bool kLight = E::kSums == 0 && sizeof(typename E::Inputs) <= (E::kTransposed == 0 ? 16 : 1);
+    static constexpr TileSpeeds kSpeeds = sizeof(A) == 2 ? kBf16Speeds : kPromote ? kPromotedSpeeds : kLight ? kFp8LightSpeeds : kFp8Speeds;
     static_assert(sizeof(A) == sizeof(B), "both operands are FP8 or both are bf16");
+    static constexpr Tile kTile = kTiles[choose_tile(kSpeeds, kM, kN, kK * (i64)sizeof(A))];
+    static constexpr int kRows = kTile.rows, kColumns = kTile.columns;
+    static constexpr bool kTogether = kTile.consumers == Consumers::Together, kInTurn = !kTogether;
+
     using ElementA = A;
     using ElementB = B;
-    using OperandA = mma::Operand<A, kAKMajor, kRowsOfTile>;
-    using OperandB = mma::Operand<B, kBKMajor, kColumnsOfTile>;
+    using OperandA = mma::Operand<A, kAKMajor, kRows>;
+    using OperandB = mma::Operand<B, kBKMajor, kColumns>;
     static constexpr bool kAIsKMajor = kAKMajor;
     static constexpr bool kBIsKMajor = kBKMajor;
     static constexpr bool kPromotes = kPromote;
 
-    static constexpr int kTileM = kRowsOfTile;
-    static constexpr int kTileN = kColumnsOfTile;
-    static constexpr int kBlocks = 0;
+    static constexpr int kRowEnd = (int)kM, kColumnEnd = (int)kN;
     static constexpr int kBlockK = OperandA::kBlockK;
-    static constexpr int kConsumers = kTileM / 64;    // one warpgroup per 64 rows
+    static constexpr int kBlocksK = (int)ceil_div<i64>(kK, kBlockK);
+    static constexpr int kTilesM = (int)ceil_div<i64>(kM, kRows), kTilesN = (int)ceil_div<i64>(kN, kColumns);
+
+    static constexpr int kConsumers = 2;
+    static constexpr int kSlabs = kRows / 64 / (kTogether ? kConsumers : 1);    // of 64 rows, that a consumer holds
+    static constexpr int kAccumulators = kColumns / 2;                       // registers of a slab
+    static_assert((kSlabs + (kPromote ? 1 : 0)) * kAccumulators <= 192, "accumulators and a promoted partial sum share 240 registers");
+
+    // What the host is told.
     static constexpr int kThreads = 128 * (1 + kConsumers);
-    static_assert(kConsumers >= 1 && kConsumers <= 2, "register counts are set for one or two consumer warpgroups");
-    static_assert(!kPromote || kTileN <= 192, "two sets of 128 accumulators spill");
+    static constexpr int kBlocks = 0;
+    static constexpr int kTileM = kRows, kTileN = kColumns;
 
     static constexpr int kStageBytes = OperandA::kBytes + OperandB::kBytes;
     static constexpr int kAlignmentSlack = 1024;    // the swizzle pattern repeats every 1024 bytes of address
-    static constexpr int kMaximumStages = 6;
+    static constexpr int kMaximumStages = 7;
     static constexpr int kFittingStages = (kSharedLimit - kAlignmentSlack - 256) / kStageBytes;
     static constexpr int kStages = kFittingStages < kMaximumStages ? kFittingStages : kMaximumStages;
-    static constexpr int kSharedBytes = kAlignmentSlack + kStages * kStageBytes + 2 * kStages * 8;
+    static constexpr int kSharedBytes = kAlignmentSlack + kStages * (kStageBytes + 16) + kConsumers * 8;
 
     // Registers of a thread after the split of the file: 128 * (producer + consumers * each) <= 65536.
-    static constexpr int kProducerRegisters = 40;
-    static constexpr int kConsumerRegisters = kConsumers == 2 ? 232 : 248;
+    static constexpr int kProducerRegisters = 24;
+    static constexpr int kConsumerRegisters = 240;
 };
 
 // F32 operands: exact FP32 multiply-add without tensor cores, any layout, any alignment.

@@ -1,32 +1,27 @@
 #pragma once
-#include <fp8lm/common/types.cuh>
+#include <fp8lm/gemm/config.cuh>
 
 namespace fp8lm::gemm {
 
-struct Tile { int m, n; };
+struct Position { int row, col; };
 
-// Tiles in groups of 8 tile rows, walked column by column: the tiles in flight at one time then read few distinct rows of A and B,
-// which stay in L2. Block b of a persistent grid takes tiles b, b + grid, ...
-struct Schedule
+// Tiles in groups of 2048 rows, walked column by column: the tiles in flight at one time then read few distinct rows of A and B, which stay in
+// L2. Block b of a persistent grid takes tiles b, b + grid, ...
+template <class Config> struct Schedule
 {
-    static constexpr int kGroup = 8;
+    static constexpr int kGroup = 2048 / Config::kRows;
+    static constexpr int kTiles = Config::kTilesM * Config::kTilesN;
 
-    int tiles_m, tiles_n;
+    // Tiles of a consumer: all of the block's, or every other one.
+    static __device__ int first(int group) { return (int)(blockIdx.x + (Config::kTogether ? 0 : group * gridDim.x)); }
+    static __device__ int stride() { return (int)((Config::kTogether ? 1 : Config::kConsumers) * gridDim.x); }
 
-    template <class Config> static __device__ Schedule make(int m, int n)
+    // Top left element.
+    static __device__ Position position(int tile)
     {
-        return {ceil_div(m, Config::kTileM), ceil_div(n, Config::kTileN)};
-    }
-
-    __device__ int count() const { return tiles_m * tiles_n; }
-
-    __device__ Tile tile(int index) const
-    {
-        const int group = index / (kGroup * tiles_n);
-        const int first = group * kGroup;
-        const int rows = tiles_m - first < kGroup ? tiles_m - first : kGroup;
-        const int inside = index - group * kGroup * tiles_n;
-        return {first + inside % rows, inside / rows};
+        const int group = tile / (kGroup * Config::kTilesN), inside = tile - group * kGroup * Config::kTilesN;
+        const int rows = min(Config::kTilesM - group * kGroup, kGroup);
+        return {(group * kGroup + inside % rows) * Config::kRows, inside / rows * Config::kColumns};
     }
 };
 

@@ -18,7 +18,7 @@ __device__ __forceinline__ void load_tile(float (&to)[kDepth][kPitch], const flo
     }
 }
 
-// Tile 128 x 64, 8 warps of 16 rows; a lane holds 8 rows x 4 columns. Pitches in elements.
+// Tile 128 x 64, 8 warps of 16 rows; a lane holds 4 rows x 8 columns. Pitches in elements.
 template <class Config, class E>
 __device__ __forceinline__ void run_f32(const float* a, i64 a_pitch, const float* b, i64 b_pitch, int m, int n, int k, E& e)
 {
@@ -26,14 +26,14 @@ __device__ __forceinline__ void run_f32(const float* a, i64 a_pitch, const float
     __shared__ alignas(16) float tile_a[kDepth][Config::kTileM + 4];
     __shared__ alignas(16) float tile_b[kDepth][Config::kTileN + 4];
     const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize;
-    const int row_in_tile = 16 * warp + 8 * (lane / 16), col_in_tile = 4 * (lane % 16);
+    const int row_in_tile = 16 * warp + 4 * (lane / 8), col_in_tile = 8 * (lane % 8);
     const int tiles_m = ceil_div(m, Config::kTileM), tiles = tiles_m * ceil_div(n, Config::kTileN);
 
     #pragma unroll 1
     for (int tile = blockIdx.x; tile < tiles; tile += gridDim.x)
     {
         const int row0 = tile % tiles_m * Config::kTileM, col0 = tile / tiles_m * Config::kTileN;
-        float acc[8][4] = {};
+        float acc[4][8] = {};
         #pragma unroll 1
         for (int k0 = 0; k0 < k; k0 += kDepth)
         {
@@ -43,39 +43,20 @@ __device__ __forceinline__ void run_f32(const float* a, i64 a_pitch, const float
             #pragma unroll
             for (int depth = 0; depth < kDepth; ++depth)
             {
-                const float4 low = *reinterpret_cast<const float4*>(&tile_a[depth][row_in_tile]);
-                const float4 high = *reinterpret_cast<const float4*>(&tile_a[depth][row_in_tile + 4]);
-                const float4 right = *reinterpret_cast<const float4*>(&tile_b[depth][col_in_tile]);
-                const float rows[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
-                const float cols[4] = {right.x, right.y, right.z, right.w};
+                const float4 left = *reinterpret_cast<const float4*>(&tile_a[depth][row_in_tile]);
+                const float4 low = *reinterpret_cast<const float4*>(&tile_b[depth][col_in_tile]);
+                const float4 high = *reinterpret_cast<const float4*>(&tile_b[depth][col_in_tile + 4]);
+                const float rows[4] = {left.x, left.y, left.z, left.w};
+                const float cols[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
                 #pragma unroll
-                for (int i = 0; i < 8; ++i)
+                for (int i = 0; i < 4; ++i)
                     #pragma unroll
-                    for (int j = 0; j < 4; ++j)
+                    for (int j = 0; j < 8; ++j)
                         acc[i][j] = fmaf(rows[i], cols[j], acc[i][j]);
             }
             __syncthreads();
         }
-
-        #pragma unroll
-        for (int j = 0; j < 4; j += 2)
-        {
-            const int row = row0 + row_in_tile, col = col0 + col_in_tile + j;
-            float sums[epilogue::kSumCount<E>] = {};
-            #pragma unroll
-            for (int i = 0; i < 8; ++i)
-                if (row + i < m && col < n)
-                    e.apply(row + i, col, acc[i][j], acc[i][j + 1], sums);
-            if constexpr (E::kSums > 0)
-            {
-                __syncwarp();
-                #pragma unroll
-                for (int s = 0; s < epilogue::kSumCount<E>; ++s)
-                    sums[s] += __shfl_xor_sync(kAllLanes, sums[s], 16);
-                if (lane < 16 && row < m && col < n)
-                    e.store_sums(row / 16, col, sums);
-            }
-        }
+        epilogue::apply_rows(e, acc, row0 + row_in_tile, col0 + col_in_tile, m, n);
     }
     __syncwarp();
     e.finish();

@@ -20,7 +20,7 @@ __device__ inline u64 descriptor(u64 base, u32 address) { return base | (address
 template <class T, bool kKMajor, int kRowsOfTile> struct Operand
 {
     static_assert(kKMajor || sizeof(T) == 2, "wgmma reads 8-bit operands K-major only");
-    static_assert(kRowsOfTile % 64 == 0, "panels of the transposed form hold 64 rows");
+    static_assert(kRowsOfTile % (kKMajor ? 8 : 64) == 0, "atoms hold 8 rows, panels of the transposed form 64");
 
     static constexpr int kBlockK = kRowBytes / sizeof(T);
     static constexpr int kBytes = kRowsOfTile * kRowBytes;

@@ -17,6 +17,8 @@ template <class A, class B, int kColumns, bool kAccumulate, bool kTransposeA, bo
 #define FP8LM_F16(d, i) FP8LM_F4(d, i), FP8LM_F4(d, i + 4), FP8LM_F4(d, i + 8), FP8LM_F4(d, i + 12)
 #define FP8LM_F32(d, i) FP8LM_F16(d, i), FP8LM_F16(d, i + 16)
 #define FP8LM_F64(d, i) FP8LM_F32(d, i), FP8LM_F32(d, i + 32)
+#define FP8LM_F80(d, i) FP8LM_F64(d, i), FP8LM_F16(d, i + 64)
+#define FP8LM_F96(d, i) FP8LM_F64(d, i), FP8LM_F32(d, i + 64)
 #define FP8LM_F128(d, i) FP8LM_F64(d, i), FP8LM_F64(d, i + 64)
 #define FP8LM_R32 \
     "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
@@ -26,14 +28,10 @@ template <class A, class B, int kColumns, bool kAccumulate, bool kTransposeA, bo
     "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
     "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
     "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define FP8LM_R80 FP8LM_R64 ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"
+#define FP8LM_R96 FP8LM_R80 ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
 #define FP8LM_R128 \
-    "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
-    "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
-    "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
-    "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, " \
-    "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, " \
-    "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, " \
-    "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
+    FP8LM_R96 ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
     "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
 
 // kRegisters accumulators are %0 and up; the two descriptors and the predicate follow them.
@@ -72,6 +70,16 @@ FP8LM_WGMMA_FP8(e4m3, e5m2, 128, 64, 64, 65, 66)
 FP8LM_WGMMA_FP8(e5m2, e4m3, 128, 64, 64, 65, 66)
 FP8LM_WGMMA_FP8(e5m2, e5m2, 128, 64, 64, 65, 66)
 FP8LM_WGMMA_BF16(128, 64, 64, 65, 66, 67, 68)
+FP8LM_WGMMA_FP8(e4m3, e4m3, 160, 80, 80, 81, 82)
+FP8LM_WGMMA_FP8(e4m3, e5m2, 160, 80, 80, 81, 82)
+FP8LM_WGMMA_FP8(e5m2, e4m3, 160, 80, 80, 81, 82)
+FP8LM_WGMMA_FP8(e5m2, e5m2, 160, 80, 80, 81, 82)
+FP8LM_WGMMA_BF16(160, 80, 80, 81, 82, 83, 84)
+FP8LM_WGMMA_FP8(e4m3, e4m3, 192, 96, 96, 97, 98)
+FP8LM_WGMMA_FP8(e4m3, e5m2, 192, 96, 96, 97, 98)
+FP8LM_WGMMA_FP8(e5m2, e4m3, 192, 96, 96, 97, 98)
+FP8LM_WGMMA_FP8(e5m2, e5m2, 192, 96, 96, 97, 98)
+FP8LM_WGMMA_BF16(192, 96, 96, 97, 98, 99, 100)
 FP8LM_WGMMA_FP8(e4m3, e4m3, 256, 128, 128, 129, 130)
 FP8LM_WGMMA_FP8(e4m3, e5m2, 256, 128, 128, 129, 130)
 FP8LM_WGMMA_FP8(e5m2, e4m3, 256, 128, 128, 129, 130)
@@ -83,10 +91,14 @@ FP8LM_WGMMA_BF16(256, 128, 128, 129, 130, 131, 132)
 #undef FP8LM_R32
 #undef FP8LM_R64
 #undef FP8LM_R128
+#undef FP8LM_R96
+#undef FP8LM_R80
 #undef FP8LM_F4
 #undef FP8LM_F16
 #undef FP8LM_F32
 #undef FP8LM_F64
+#undef FP8LM_F80
+#undef FP8LM_F96
 #undef FP8LM_F128
 
 }  // namespace fp8lm::ptx
