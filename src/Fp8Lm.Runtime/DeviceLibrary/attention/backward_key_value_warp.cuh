@@ -130,9 +130,9 @@ template <class S> struct WarpBackwardKeyValue
             #pragma unroll
             for (int i = 0; i < 4; ++i)
                 acc_k[n][i] *= scale;
-        const int token = (int)sequence_row, row = token + first_key + group * kWarpRows, col = kv_head * kHeadSize + part;
-        write_output(dk, acc_k, row, col, token + S::kSequence);
-        write_output(dv, acc_v, row, col, token + S::kSequence);
+        const int token = (int)sequence_row, row = first_key + group * kWarpRows, col = kv_head * kHeadSize + part;
+        write_output<S>(dk, acc_k, token, row, col);
+        write_output<S>(dv, acc_v, token, row, col);
         __syncwarp();
         dk.finish();
         dv.finish();

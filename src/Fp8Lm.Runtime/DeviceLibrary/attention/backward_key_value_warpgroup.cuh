@@ -222,9 +222,9 @@ template <class S> struct WarpgroupBackwardKeyValue
             #pragma unroll
             for (int i = 0; i < kHeadSize / 2; ++i)
                 acc_k[i] *= scale;
-            const int token = at.batch * S::kSequence, row = token + range.key + warp_row, col = at.head * kHeadSize;
-            write_output(dk, acc_k, row, col, token + S::kSequence);
-            write_output(dv, acc_v, row, col, token + S::kSequence);
+            const int token = at.batch * S::kSequence, row = range.key + warp_row, col = at.head * kHeadSize;
+            write_output<S>(dk, acc_k, token, row, col);
+            write_output<S>(dv, acc_v, token, row, col);
         }
         __syncwarp();
         dk.finish();

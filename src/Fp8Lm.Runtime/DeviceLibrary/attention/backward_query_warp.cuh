@@ -106,7 +106,7 @@ template <class S> struct WarpBackwardQuery
             for (int i = 0; i < 4; ++i)
                 acc[n][i] *= scale;
         const int token = (int)sequence_row;
-        write_output(dq, acc, token + first_query + warp * kWarpRows, head * kHeadSize, token + S::kSequence);
+        write_output<S>(dq, acc, token, first_query + warp * kWarpRows, head * kHeadSize);
         __syncwarp();
         dq.finish();
     }

@@ -199,7 +199,7 @@ template <class S> struct WarpgroupBackwardQuery
             #pragma unroll
             for (int i = 0; i < kHeadSize / 2; ++i)
                 acc[i] *= scale;
-            write_output(dq, acc, token + range.query + warp_row, at.head * kHeadSize, token + S::kSequence);
+            write_output<S>(dq, acc, token, range.query + warp_row, at.head * kHeadSize);
         }
         __syncwarp();
         dq.finish();

@@ -108,7 +108,7 @@ template <class S> struct WarpForward
                 lse[(sequence_row + query) * S::kQueryHeads + head] = softmax.maximum[half] * kLn2 + logf(softmax.sum[half]);
         }
         const int token = (int)sequence_row;
-        write_output(e, output, token + first_query + warp * kWarpRows, head * kHeadSize, token + S::kSequence);
+        write_output<S>(e, output, token, first_query + warp * kWarpRows, head * kHeadSize);
         __syncwarp();
         e.finish();
     }

@@ -250,7 +250,7 @@ template <class S> struct WarpgroupForward
                 if (threadIdx.x % 4 == 0 && query < S::kSequence)
                     lse[(i64)(token + query) * S::kQueryHeads + at.head] = softmax.maximum[half] * kLn2 + logf(softmax.sum[half]);
             }
-            write_output(e, output, token + row, at.head * kHeadSize, token + S::kSequence);
+            write_output<S>(e, output, token, row, at.head * kHeadSize);
             ptx::wgmma_wait<0>();
             at = next;
         }
