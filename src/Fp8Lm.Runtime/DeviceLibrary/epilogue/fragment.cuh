@@ -49,13 +49,13 @@ __device__ __forceinline__ void take(float (&acc)[8], const Value& value, int st
 
 // Fragments of one warp in the layout of mma and wgmma: value(j, i) is row row0 + l/4 + 8(i/2), column col0 + 8j + 2(l%4) + i%2; row0 is a multiple
 // of 16. A second slab of fragments, kTiles further, lies 64 rows below.
-// A step is 32 columns of 16 rows, an octet of two rows for each lane. Steps are a loop and not straight code: the text of a long epilogue, once for
-// every octet of a tile, is more than instruction caches hold, and then it runs several times slower.
+// A step is 32 columns of 16 rows, an octet of two rows for each lane. kLoops: steps are a loop and not straight code; the text of a long epilogue,
+// once for every octet of a large tile, is more than instruction caches hold. Straight code gives accumulators back as it goes.
 // kAhead: loads run one step ahead, which takes registers; not needed where another warpgroup multiplies meanwhile.
-template <int kTiles, int kSlabs = 1, bool kAhead = false, class E, class Value>
+template <int kTiles, int kSlabs = 1, bool kLoops = false, bool kAhead = false, class E, class Value>
 __device__ __forceinline__ void apply_fragments(E& e, const Value& value, int row0, int col0, int row_end, int col_end)
 {
-    constexpr int kSlabSteps = ceil_div(kTiles, 4), kSteps = kSlabs * kSlabSteps;
+    constexpr int kSlabSteps = ceil_div(kTiles, 4), kSteps = kSlabs * kSlabSteps, kUnrolled = kLoops ? 1 : kSteps;
     const int lane = fresh_lane();
     [[maybe_unused]] const ByteTurn turn(lane);
     // Bounds that are constants and multiples of 16 (rows) and 32 (columns) make all lanes of the warp go the same way.
@@ -78,7 +78,7 @@ __device__ __forceinline__ void apply_fragments(E& e, const Value& value, int ro
     if (kAhead)
         read(0);
 
-    #pragma unroll 1
+    #pragma unroll kUnrolled
     for (int step = 0; step < kSteps && rows_of(step) < row_end; ++step)
     {
         if (!kAhead)
