@@ -15,9 +15,10 @@ template <class S, int kRows, int kHeads> struct WorkQueue
     static constexpr int kAllHeads = kHeads * S::kBatch;
     static constexpr int kItems = kRanks * kAllHeads;
 
-    // Two matrices of [sequence, head size] each per key/value head, together at most half of the L2 cache.
+    // The other side is two bf16 matrices of [sequence, head size] for each of its heads, together at most half of the L2 cache.
     static constexpr int kCachedBytes = 24 << 20;
-    static constexpr i64 kHeadBytes = (i64)4 * S::kSequence * S::kHeadSize * S::kKeyValueHeads / kHeads;
+    static constexpr int kOtherHeads = kHeads == S::kQueryHeads ? S::kKeyValueHeads : S::kQueryHeads;
+    static constexpr i64 kHeadBytes = (i64)4 * S::kSequence * S::kHeadSize * kOtherHeads / kHeads;
     static constexpr i64 kFitting = kCachedBytes / kHeadBytes;
     // Rounds of equally many heads: the long items of a small last round would keep a few multiprocessors busy alone.
     static constexpr int kRounds = kFitting < 1 ? kAllHeads : (int)((kAllHeads + kFitting - 1) / kFitting);
