@@ -52,15 +52,17 @@ public sealed class KernelCompilationTests
 
     [Theory]
     [InlineData(ElementFormat.BF16, 64, 0)]
+    [InlineData(ElementFormat.BF16, 64, 0, 1000)]
     [InlineData(ElementFormat.BF16, 128, 0)]
+    [InlineData(ElementFormat.BF16, 128, 0, 1000)]
     [InlineData(ElementFormat.BF16, 128, 200)]
     [InlineData(ElementFormat.BF16, 96, 0)]
     [InlineData(ElementFormat.BF16, 256, 0)]
     [InlineData(ElementFormat.F32, 64, 0)]
     [InlineData(ElementFormat.F32, 256, 0)]
-    public void AttentionUsesItsInstructions(ElementFormat format, int headSize, int window)
+    public void AttentionUsesItsInstructions(ElementFormat format, int headSize, int window, int sequence = 1024)
     {
-        AttentionCase c = new(format, headSize, Heads: 8, KvHeads: 4, Batch: 2, Sequence: 1024, window);
+        AttentionCase c = new(format, headSize, Heads: 8, KvHeads: 4, Batch: 2, sequence, window);
         string instruction = format == ElementFormat.F32 ? "FFMA" : headSize is 64 or 128 ? "HGMMA" : "HMMA";
         foreach (string source in (IEnumerable<string>)
             [KernelTexts.AttentionForward(c), KernelTexts.AttentionBackwardKeyValue(c), KernelTexts.AttentionBackwardQuery(c)])

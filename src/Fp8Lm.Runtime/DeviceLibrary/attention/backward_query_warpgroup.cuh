@@ -22,7 +22,7 @@ template <class S> struct WarpgroupBackwardQuery
     static constexpr int kThreads = 128 * (1 + kGroups);
     static constexpr int kTileM = 0, kTileN = 0, kBlocks = 0;
     // 128 * (producer + 2 * consumer) registers are what the block starts with; more would wait for ever.
-    static constexpr int kProducerRegisters = 40, kConsumerRegisters = 232;
+    static constexpr int kProducerRegisters = 24, kConsumerRegisters = 240;
 
     using QueryTile = PanelTile<kQueries, kHeadSize>;
     using KeyTile = PanelTile<kKeys, kHeadSize>;

@@ -32,7 +32,8 @@ template <class S, int kTiles, class E, class Value>
 __device__ __forceinline__ void write_fragments(E& e, const Value& value, int token, int row, int col0)
 {
     HeadEpilogue<E> head{e, token, col0};
-    epilogue::apply_fragments<kTiles>(head, value, row, 0, S::kSequence, 8 * kTiles);
+    // With bounds to check, straight code keeps more in registers than there are.
+    epilogue::apply_fragments<kTiles, 1, S::kSequence % 16 != 0>(head, value, row, 0, S::kSequence, 8 * kTiles);
 }
 
 template <class S, class E, int kTiles>

@@ -42,8 +42,10 @@ template <int kStages, int kBytesOfStage> struct Ring
 
     // The copies were ordinary writes as far as wgmma is concerned: whoever has seen them arrive calls fence_proxy_async before multiplying.
     __device__ void wait_full() const { ptx::mbarrier_wait(barriers + 16 * stage, parity); }
+    // Lane 0 speaks for what all lanes have read.
     __device__ void release()
     {
+        __syncwarp();
         if (threadIdx.x % kWarpSize == 0)
             ptx::mbarrier_arrive(barriers + 16 * stage + 8);
         advance();
@@ -52,6 +54,7 @@ template <int kStages, int kBytesOfStage> struct Ring
     // For a stage that was left by advance while multiplies still read it.
     __device__ void release_previous() const
     {
+        __syncwarp();
         if (threadIdx.x % kWarpSize == 0)
             ptx::mbarrier_arrive(barriers + 16 * (stage == 0 ? kStages - 1 : stage - 1) + 8);
     }
