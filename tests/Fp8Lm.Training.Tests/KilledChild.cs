@@ -1,7 +1,6 @@
 using System;
 using System.Diagnostics;
 using System.IO;
-using System.Runtime.CompilerServices;
 using Fp8Lm.CommandLine;
 using Fp8Lm.Training.Tests.Fake;
 
@@ -29,28 +28,33 @@ internal static class KilledChild
 
     public static TrainerOptions Options { get; } = FakeRun.Options with { Steps = 400, CheckpointInterval = 1 };
 
-    /// <summary>A module initialiser comes before the test runner's <c>Main</c>, whichever runner that is.</summary>
-#pragma warning disable CA2255 // The rule is for libraries; this is an executable.
-    [ModuleInitializer]
-#pragma warning restore CA2255
-    internal static void Start()
+    /// <summary>
+    /// Plays the child if a variable says so. It runs in <c>Main</c> and not in a module initialiser: a worker thread that compiles a method of this
+    /// module would wait for the initialiser, and that for the worker.
+    /// </summary>
+    public static bool Runs(out int exitCode)
     {
+        exitCode = 0;
         if (Environment.GetEnvironmentVariable(FolderVariable) is { } folder)
         {
             var observer = new RecordingObserver { Saved = path => Console.Out.WriteLine(path) };
             FakeRun.Train(folder, Options, resume: true, evaluate: false, observer: observer);
             File.WriteAllLines(Path.Combine(folder, "messages.txt"), observer.Messages);
-            Environment.Exit(0);
+            return true;
         }
 
         if (Environment.GetEnvironmentVariable(ArgumentsVariable) is { } arguments)
         {
-            Environment.Exit(Fp8App.Run<FakeModel>(arguments.Split('\n'), new AppDefaults { MicroBatch = 2, Sequence = 16, Training = Options }));
+            exitCode = Fp8App.Run<FakeModel>(arguments.Split('\n'), new AppDefaults { MicroBatch = 2, Sequence = 16, Training = Options });
+            return true;
         }
 
         if (Environment.GetEnvironmentVariable(ModelVariable) is { } modelArguments)
         {
-            Environment.Exit(Fp8App.Run<Generated.Drawn>(modelArguments.Split('\n'), new AppDefaults { MicroBatch = 2, Sequence = 32 }));
+            exitCode = Fp8App.Run<Generated.Drawn>(modelArguments.Split('\n'), new AppDefaults { MicroBatch = 2, Sequence = 32 });
+            return true;
         }
+
+        return false;
     }
 }
