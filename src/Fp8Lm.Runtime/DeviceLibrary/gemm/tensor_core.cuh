@@ -152,7 +152,7 @@ template <class Config, class E> __device__ __forceinline__ void consume(Ring<Co
         if constexpr (Config::kInTurn)
             ring.skip_tile();
         constexpr int kTiles = Config::kColumns / 8;
-        epilogue::apply_fragments<kTiles, Config::kSlabs, true, Config::kTogether>(
+        epilogue::apply_fragments<kTiles, Config::kSlabs, false, Config::kTogether>(
             e, [&](int j, int i) { return acc[j / kTiles][4 * (j % kTiles) + i]; }, tile.row + 64 * first_slab + 16 * warp, tile.col,
             Config::kRowEnd, Config::kColumnEnd);
     }
