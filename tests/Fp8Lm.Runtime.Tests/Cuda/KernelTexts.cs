@@ -175,7 +175,7 @@ internal static class KernelTexts
         };
         using Rows = row::Frame<kColumns, kWidth, Stages>;
         FP8LM_LAUNCH(Rows);
-        extern "C" __global__ void __launch_bounds__(Rows::kThreads, 1)
+        extern "C" __global__ void __launch_bounds__(Rows::kThreads)
         test(const bf16* x, float* norms, e4m3* y, e4m3* y_t, unsigned* y_amax, float* partial)
         {
             const Rows::Position at(kRows);

@@ -69,7 +69,7 @@ internal sealed class CudaRowRenderer
 
         bool splits = Staged && body.Stages.Count == 1;
         w.Line($"using Rows = row::Frame<kColumns, kWidth{(Staged ? ", Stages" + (splits ? ", true" : "") : "")}>;").Line("FP8LM_LAUNCH(Rows);").Line();
-        w.Line("extern \"C\" __global__ void __launch_bounds__(Rows::kThreads, 1)").Line($"{program.Name}({string.Join(", ", program.Params.Select(CudaText.Declaration))})").Open();
+        w.Line("extern \"C\" __global__ void __launch_bounds__(Rows::kThreads)").Line($"{program.Name}({string.Join(", ", program.Params.Select(CudaText.Declaration))})").Open();
         w.Line("const Rows::Position at(kRows);").Line("const long long row = at.row;");
         for (int i = 0; i < amaxes.Count; i++)
         {
