@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs the test executables on a machine that has a Hopper GPU, the driver and NVRTC, but no .NET.
-#   eng/gpu-test.sh pack DIR [PROJECT...]   on the build machine: puts the .NET runtime (28 MB) and the published tests into DIR
+#   eng/gpu-test.sh pack DIR [PROJECT...]   on the build machine: puts the .NET runtime and the published tests (26 and 10 MB, packed) into DIR
 #   eng/gpu-test.sh run DIR [ARGS...]       on the GPU machine: runs every packed test executable; ARGS go to xunit.v3 (for example -class NAME)
 # DIR is all that has to travel. Test projects are xunit.v3, whose tests are plain executables.
 set -euo pipefail
@@ -15,22 +15,29 @@ pack() {
   dotnet_root=$(dirname "$(readlink -f "$(command -v dotnet)")")
   version=$(ls "$dotnet_root/shared/Microsoft.NETCore.App" | sort -V | tail -1)
   [[ -s $dir/runtime.tar.xz ]] || tar c -C "$dotnet_root" dotnet host "shared/Microsoft.NETCore.App/$version" | xz -T0 -6 >"$dir/runtime.tar.xz"
+  rm -rf "$dir/tests"
   for project in "${projects[@]}"; do
-    dotnet publish "$root/tests/$project" -c Release -v q --nologo -o "$dir/$project"
+    dotnet publish "$root/tests/$project" -c Release -v q --nologo -o "$dir/tests/$project" -p:SatelliteResourceLanguages=en
+    rm -f "$dir/tests/$project"/*.pdb "$dir/tests/$project"/*.xml
   done
+  tar c -C "$dir/tests" . | xz -T0 -3 >"$dir/tests.tar.xz"
+  rm -rf "$dir/tests"
 }
 
 run() {
-  local dir=$1 status=0 project
+  local dir=$1 status=0 project runtime tests
   shift
-  runtime=$(mktemp -d)    # global: the trap runs after this function has returned
-  trap 'rm -rf "$runtime"' EXIT
+  work=$(mktemp -d)    # global: the trap runs after this function has returned
+  trap 'rm -rf "$work"' EXIT
+  runtime=$work/dotnet tests=$work/tests
+  mkdir "$runtime" "$tests"
   tar xJ -C "$runtime" -f "$dir/runtime.tar.xz"
+  tar xJ -C "$tests" -f "$dir/tests.tar.xz"
   export DOTNET_ROOT=$runtime DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1
   for project in "${projects[@]}"; do
-    [[ -e $dir/$project/$project.dll ]] || continue
+    [[ -e $tests/$project/$project.dll ]] || continue
     echo "== $project"
-    "$runtime/dotnet" exec "$dir/$project/$project.dll" "$@" || status=$?
+    "$runtime/dotnet" exec "$tests/$project/$project.dll" "$@" || status=$?
   done
   return $status
 }
