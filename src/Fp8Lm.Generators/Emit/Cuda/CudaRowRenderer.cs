@@ -39,6 +39,12 @@ internal sealed class CudaRowRenderer
         kept = Kept();
     }
 
+    /// <summary>
+    /// Reads so many packs at once that two blocks on a multiprocessor leave too few registers. ptxas aims at two blocks by itself and spills; told that one is
+    /// enough, it takes what it needs.
+    /// </summary>
+    private bool IsWide => body.Stages.Any(s => s.Columns.OfType<LoadStatement>().Count(InColumns) > 5);
+
     private bool Staged => transposed.Count + sums.Count > 0;
 
     public static void Render(SourceWriter w, KernelProgram program) => new CudaRowRenderer(w, program).Write();
@@ -69,7 +75,7 @@ internal sealed class CudaRowRenderer
 
         bool splits = Staged && body.Stages.Count == 1;
         w.Line($"using Rows = row::Frame<kColumns, kWidth{(Staged ? ", Stages" + (splits ? ", true" : "") : "")}>;").Line("FP8LM_LAUNCH(Rows);").Line();
-        w.Line("extern \"C\" __global__ void __launch_bounds__(Rows::kThreads)").Line($"{program.Name}({string.Join(", ", program.Params.Select(CudaText.Declaration))})").Open();
+        w.Line($"extern \"C\" __global__ void __launch_bounds__(Rows::kThreads{(IsWide ? ", 1" : "")})").Line($"{program.Name}({string.Join(", ", program.Params.Select(CudaText.Declaration))})").Open();
         w.Line("const Rows::Position at(kRows);").Line("const long long row = at.row;");
         for (int i = 0; i < amaxes.Count; i++)
         {

@@ -49,8 +49,8 @@ __device__ __forceinline__ void take(float (&acc)[8], const Value& value, int st
 
 // Fragments of one warp in the layout of mma and wgmma: value(j, i) is row row0 + l/4 + 8(i/2), column col0 + 8j + 2(l%4) + i%2; row0 is a multiple
 // of 16. A second slab of fragments, kTiles further, lies 64 rows below.
-// A step is 32 columns of 16 rows, an octet of two rows for each lane. kLoops: steps are a loop and not straight code; the text of a long epilogue,
-// once for every octet of a large tile, is more than instruction caches hold. Straight code gives accumulators back as it goes.
+// A step is 32 columns of 16 rows, an octet of two rows for each lane. kLoops: steps are a loop and not straight code, where that
+// would need more registers than there are. Elsewhere straight code is faster, long as it is: it gives accumulators back as it goes.
 // kAhead: loads run one step ahead, which takes registers; not needed where another warpgroup multiplies meanwhile.
 template <int kTiles, int kSlabs = 1, bool kLoops = false, bool kAhead = false, class E, class Value>
 __device__ __forceinline__ void apply_fragments(E& e, const Value& value, int row0, int col0, int row_end, int col_end)
