@@ -28,8 +28,10 @@ template <class T, int kColumns> struct Plain
     static constexpr int kSums = 0, kTransposed = 0;
     T* y;
     struct Inputs {};
+    struct Columns {};
+    __device__ Columns read_columns(int) const { return {}; }
     __device__ Inputs read(int, int) const { return {}; }
-    __device__ void apply(int row, int col, const float (&acc)[8], const Inputs&, float (&)[1], uint2 (&)[1])
+    __device__ void apply(int row, int col, const float (&acc)[8], const Columns&, const Inputs&, float (&)[1], uint2 (&)[1])
     {
         store_octet<whole_octets(kColumns)>(y + (long long)row * kColumns + col, pack<T>(acc), octet_count<kColumns>(col));
     }
@@ -46,8 +48,10 @@ template <int kColumns> struct Cast
     unsigned* slot;
     unsigned amax = 0;
     struct Inputs {};
+    struct Columns {};
+    __device__ Columns read_columns(int) const { return {}; }
     __device__ Inputs read(int, int) const { return {}; }
-    __device__ void apply(int row, int col, const float (&acc)[8], const Inputs&, float (&)[1], uint2 (&turned)[1])
+    __device__ void apply(int row, int col, const float (&acc)[8], const Columns&, const Inputs&, float (&)[1], uint2 (&turned)[1])
     {
         const long long at = (long long)row * kColumns + col;
         for (int i = 0; i < 8; ++i)

@@ -281,8 +281,8 @@ public sealed unsafe class CudaSession : ArenaSession
         long k = gemm.K(Dims);
         return
         [
-            new OperandLayout(gemm.A.Format, gemm.A.KMajor, gemm.M(Dims), k, gemm.A.Pitch(Dims), (int)traits.TileM),
-            new OperandLayout(gemm.B.Format, gemm.B.KMajor, gemm.N(Dims), k, gemm.B.Pitch(Dims), (int)traits.TileN),
+            new OperandLayout(gemm.A.Format, gemm.A.KMajor, gemm.M(Dims), k, gemm.A.Pitch(Dims), (int)traits.TileM, false),
+            new OperandLayout(gemm.B.Format, gemm.B.KMajor, gemm.N(Dims), k, gemm.B.Pitch(Dims), (int)traits.TileN, true),
         ];
     }
 

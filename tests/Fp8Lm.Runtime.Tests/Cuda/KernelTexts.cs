@@ -19,9 +19,11 @@ internal static class KernelTexts
             float scale;
             unsigned amax = 0;
             struct Inputs {};
+            struct Columns {};
+            __device__ Columns read_columns(int) const { return {}; }
             __device__ Inputs read(int, int) const { return {}; }
             __device__ void prefetch(int, int, int) const {}
-            __device__ void apply(int row, int col, const float (&accs)[8], const Inputs&, float (&sums)[8], uint2 (&turned)[1])
+            __device__ void apply(int row, int col, const float (&accs)[8], const Columns&, const Inputs&, float (&sums)[8], uint2 (&turned)[1])
             {
                 const int count = octet_count<kColumns>(col);
                 const long long at = (long long)row * kColumns + col;
@@ -53,6 +55,8 @@ internal static class KernelTexts
             template <class Old, bool kReads> struct InputsOf {};
             template <class Old> struct InputsOf<Old, true> { Octet<Old> old; };
             using Inputs = InputsOf<T, kAdds>;
+            struct Columns {};
+            __device__ Columns read_columns(int) const { return {}; }
             __device__ Inputs read(int row, int col) const
             {
                 if constexpr (kAdds)
@@ -65,7 +69,7 @@ internal static class KernelTexts
                 if constexpr (kAdds)
                     prefetch_octets<whole_octets(kPitch)>(y + (long long)row * kPitch + col, columns);
             }
-            __device__ void apply(int row, int col, const float (&accs)[8], const Inputs& in, float (&)[1], uint2 (&)[1])
+            __device__ void apply(int row, int col, const float (&accs)[8], const Columns&, const Inputs& in, float (&)[1], uint2 (&)[1])
             {
                 float values[8] = {};
                 if constexpr (kAdds)

@@ -53,7 +53,7 @@ internal static class CudaEpilogue
             transposed = [.. casts.Where(c => c.Transposed is not null)];
             accumulated = [.. body.Final.Outputs.OfType<StoreOutput>().Where(s => s.Accumulate)];
             arrays = [.. body.Final.Outputs.Where(o => o is StoreOutput or QuantizeOutput).Select((o, i) => (o, "out" + Text(i)))];
-            // What depends on the row is read ahead; the rest is the same for all rows and stays in the nearest cache.
+            // What does not depend on the row is read once for all rows of a step. Both are read a step ahead.
             List<LoadStatement> adjacent = [.. body.Final.Columns.OfType<LoadStatement>().Where(Adjacent)];
             early = [.. adjacent.Where(DependsOnRow)];
             late = [.. adjacent.Where(l => !DependsOnRow(l))];
@@ -103,6 +103,7 @@ internal static class CudaEpilogue
 
         public void Load(SourceWriter w)
         {
+            LoadColumns(w);
             List<(string Name, KernelParam Param, Access Access, KernelParam? Ids)> inputs =
             [
                 .. early.Select(l => (l.Result, l.Param, l.Access, l.Ids)),
@@ -132,12 +133,31 @@ internal static class CudaEpilogue
             w.Close().Line();
         }
 
+        private void LoadColumns(SourceWriter w)
+        {
+            if (late.Count == 0)
+            {
+                w.Line("struct Columns {};").Line().Line("__device__ Columns read_columns(int) const { return {}; }").Line();
+                return;
+            }
+
+            w.Line($"struct Columns {{ {string.Join(" ", late.Select(l => $"Octet<{CudaText.Type(l.Param.Type)}> {l.Result};"))} }};").Line();
+            w.Open("__device__ Columns read_columns(int col) const").Line(Count()).Line("Columns columns;");
+            foreach (LoadStatement load in late)
+            {
+                w.Line($"columns.{load.Result} = {LoadOctet(load.Param, load.Access, load.Ids)};");
+            }
+
+            w.Line("return columns;").Close().Line();
+        }
+
         public void Apply(SourceWriter w)
         {
             string inputs = early.Count + accumulated.Count > 0 ? " in" : "";
+            string columnInputs = late.Count > 0 ? " columns" : "";
             string sumType = $"float (&{(sums.Count > 0 ? "sums" : "")})[{Text(Math.Max(1, 8 * sums.Count))}]";
             string turnedType = $"uint2 (&{(transposed.Count > 0 ? "turned" : "")})[{Text(Math.Max(1, transposed.Count))}]";
-            w.Line($"__device__ void apply(int row_index, int col, const float (&accs)[8], const Inputs&{inputs}, {sumType}, {turnedType})").Open();
+            w.Line($"__device__ void apply(int row_index, int col, const float (&accs)[8], const Columns&{columnInputs}, const Inputs&{inputs}, {sumType}, {turnedType})").Open();
             w.Line("const long long row = row_index;").Line(Count());
             foreach (Statement statement in body.Final.Row)
             {
@@ -156,7 +176,7 @@ internal static class CudaEpilogue
 
             foreach (LoadStatement load in late)
             {
-                Unpack(w, load.Result, LoadOctet(load.Param, load.Access, load.Ids));
+                Unpack(w, load.Result, $"columns.{load.Result}");
             }
 
             foreach ((_, string array) in arrays)

@@ -10,17 +10,19 @@ template <class E> struct HeadEpilogue
 {
     static constexpr int kSums = E::kSums;
     static constexpr int kTransposed = E::kTransposed;
+    using Columns = typename E::Columns;
     using Inputs = typename E::Inputs;
 
     E& e;
     int token, col0;
 
+    __device__ Columns read_columns(int col) const { return e.read_columns(col0 + col); }
     __device__ Inputs read(int row, int col) const { return e.read(token + row, col0 + col); }
 
     template <class Sums, class Turned>
-    __device__ void apply(int row, int col, const float (&acc)[8], const Inputs& in, Sums& sums, Turned& turned)
+    __device__ void apply(int row, int col, const float (&acc)[8], const Columns& columns, const Inputs& in, Sums& sums, Turned& turned)
     {
-        e.apply(token + row, col0 + col, acc, in, sums, turned);
+        e.apply(token + row, col0 + col, acc, columns, in, sums, turned);
     }
 
     __device__ u8* transposed(int copy, int col) const { return e.transposed(copy, col0 + col) + token; }

@@ -5,9 +5,10 @@
 
 // Hands accumulators to a generated epilogue, which works on octets: eight adjacent columns of a row that begin at a multiple of eight.
 //   kSums, kTransposed                        column sums and transposed FP8 copies that it asks for
-//   Inputs read(row, col)                     what it loads of an octet that other octets do not; called early, so that memory answers meanwhile
+//   Columns read_columns(col)                 what it loads of eight columns for all rows
+//   Inputs read(row, col)                     what it loads of an octet; both are called early, so that memory answers meanwhile
 //   prefetch(row, col, columns)               brings what read will load of a part of a row to L2
-//   apply(row, col, acc, in, sums, turned)    stores its rows, adds to 8 sums per column sum, leaves the bytes of transposed copies
+//   apply(row, col, acc, columns, in, sums, turned)    stores its rows, adds to 8 sums per column sum, leaves the bytes of transposed copies
 //   u8* transposed(copy, col)                 where a column begins in a transposed copy
 //   float* sum_row(sum, slab)                 where the sums of a slab of 16 rows go
 //   finish()                                  converged warp, once
@@ -31,96 +32,121 @@ __device__ __forceinline__ void store_column(u8* to, uint4 bytes, int row, int r
     }
 }
 
+// Calls body(0), body(1), ... in straight code; a loop with #pragma unroll stays a loop where loads run ahead of their use.
+template <int kIndex> struct Index { __device__ constexpr operator int() const { return kIndex; } };
+
+template <int kCount, int kFrom = 0, class Body> __device__ __forceinline__ void straight(const Body& body)
+{
+    if constexpr (kFrom < kCount)
+    {
+        body(Index<kFrom>{});
+        straight<kCount, kFrom + 1>(body);
+    }
+}
+
 // Eight accumulators of a step named at run time: a row of the two that a lane has in a fragment. Registers have no index, so this branches.
 template <int kTiles, int kSteps, int kStep = 0, class Value>
 __device__ __forceinline__ void take(float (&acc)[8], const Value& value, int step, int half)
 {
-    constexpr int kSlab = kStep / ceil_div(kTiles, 4), kFirst = 4 * (kStep % ceil_div(kTiles, 4));
+    constexpr int kFirst = 4 * kStep;
     if (step == kStep)
     {
         #pragma unroll
         for (int i = 0; i < 8; ++i)
             acc[i] = kFirst + i / 2 >= kTiles ? 0.0f
-                : half == 0 ? value(kSlab * kTiles + kFirst + i / 2, i % 2) : value(kSlab * kTiles + kFirst + i / 2, 2 + i % 2);
+                : half == 0 ? value(kFirst + i / 2, i % 2) : value(kFirst + i / 2, 2 + i % 2);
     }
     else if constexpr (kStep + 1 < kSteps)
         take<kTiles, kSteps, kStep + 1>(acc, value, step, half);
 }
 
-// Fragments of one warp in the layout of mma and wgmma: value(j, i) is row row0 + l/4 + 8(i/2), column col0 + 8j + 2(l%4) + i%2; row0 is a multiple
-// of 16. A second slab of fragments, kTiles further, lies 64 rows below.
+// Fragments of one warp in the layout of mma and wgmma: value(j, i) is row row0 + l/4 + 8(i/2), column col0 + 8j + 2(l%4) + i%2, or if kAdjacent
+// column col0 + 32(j/4) + 8(l%4) + 2(j%4) + i%2; row0 is a multiple of 16. A second slab of fragments, kTiles further, lies 64 rows below.
 // A step is 32 columns of 16 rows, an octet of two rows for each lane. kLoops: steps are a loop and not straight code, where that
 // would need more registers than there are. Elsewhere straight code is faster, long as it is: it gives accumulators back as it goes.
-// kAhead: loads run one step ahead, which takes registers; not needed where another warpgroup multiplies meanwhile.
-template <int kTiles, int kSlabs = 1, bool kLoops = false, bool kAhead = false, class E, class Value>
+template <int kTiles, int kSlabs = 1, bool kLoops = false, bool kAdjacent = false, class E, class Value>
 __device__ __forceinline__ void apply_fragments(E& e, const Value& value, int row0, int col0, int row_end, int col_end)
 {
-    constexpr int kSlabSteps = ceil_div(kTiles, 4), kSteps = kSlabs * kSlabSteps, kUnrolled = kLoops ? 1 : kSteps;
+    constexpr int kSteps = ceil_div(kTiles, 4);
     const int lane = fresh_lane();
     [[maybe_unused]] const ByteTurn turn(lane);
-    // Bounds that are constants and multiples of 16 (rows) and 32 (columns) make all lanes of the warp go the same way.
-    const auto rows_of = [&](int step) { return row0 + 64 * (step / kSlabSteps); };
-    const auto columns_of = [&](int step) { return col0 + 32 * (step % kSlabSteps); };
-    const auto inside = [&](int row, int step) {
-        return (row_end % 16 == 0 ? rows_of(step) : row) < row_end && columns_of(step) + (col_end % 32 == 0 ? 0 : 8 * (lane % 4)) < col_end;
-    };
+    #pragma unroll
+    for (int slab = 0; slab < kSlabs; ++slab)
+    {
+        const int rows = row0 + 64 * slab;
+        if (rows >= row_end)
+            return;
+        // Bounds that are constants and multiples of 16 (rows) and 32 (columns) make all lanes of the warp go the same way.
+        const auto columns_of = [&](int step) { return col0 + 32 * step; };
+        const auto inside = [&](int row, int step) {
+            return (row_end % 16 == 0 || row < row_end) && columns_of(step) + (col_end % 32 == 0 ? 0 : 8 * (lane % 4)) < col_end;
+        };
 
-    typename E::Inputs next[2] = {};
-    const auto read = [&](int step) {
-        #pragma unroll
-        for (int half = 0; half < 2; ++half)
-        {
-            const int row = rows_of(step) + 8 * half + lane / 4;
-            if (inside(row, step))
-                next[half] = e.read(row, columns_of(step) + 8 * (lane % 4));
-        }
-    };
-    if (kAhead)
+        typename E::Columns next_columns = {};
+        typename E::Inputs next[2] = {};
+        const auto read = [&](int step) {
+            if (columns_of(step) + (col_end % 32 == 0 ? 0 : 8 * (lane % 4)) < col_end)
+                next_columns = e.read_columns(columns_of(step) + 8 * (lane % 4));
+            #pragma unroll
+            for (int half = 0; half < 2; ++half)
+            {
+                const int row = rows + 8 * half + lane / 4;
+                if (inside(row, step))
+                    next[half] = e.read(row, columns_of(step) + 8 * (lane % 4));
+            }
+        };
         read(0);
 
-    #pragma unroll kUnrolled
-    for (int step = 0; step < kSteps && rows_of(step) < row_end; ++step)
-    {
-        if (!kAhead)
-            read(step);
-        const typename E::Inputs in[2] = {next[0], next[1]};
-        if (kAhead && step + 1 < kSteps)
-            read(step + 1);
-
-        const int col = columns_of(step) + 8 * (lane % 4), turned_col = col + lane / 4;
-        float sums[kSumCount<E>] = {};
-        uint2 turned[2][kTurnedCount<E>] = {};
-        #pragma unroll
-        for (int half = 0; half < 2; ++half)
-        {
-            const int row = rows_of(step) + 8 * half + lane / 4;
-            float acc[8];
-            take<kTiles, kSteps>(acc, value, step, half);
-            gather_columns(acc, lane);
-            if (inside(row, step))
-                e.apply(row, col, acc, in[half], sums, turned[half]);
-        }
-
-        const bool store = (col_end % 32 == 0 ? columns_of(step) : turned_col) < col_end;
-        #pragma unroll
-        for (int copy = 0; copy < E::kTransposed; ++copy)
-        {
-            const uint2 low = turn.turn(turned[0][copy]), high = turn.turn(turned[1][copy]);
-            if (store)
-                store_column(e.transposed(copy, turned_col), make_uint4(low.x, low.y, high.x, high.y), rows_of(step), row_end);
-        }
-
-        #pragma unroll
-        for (int sum = 0; sum < E::kSums; ++sum)
-        {
-            float columns[8];
+        const auto apply_step = [&](auto step) {
+            const typename E::Columns columns = next_columns;
+            const typename E::Inputs in[2] = {next[0], next[1]};
+            const int col = columns_of(step) + 8 * (lane % 4), turned_col = col + lane / 4;
+            float sums[kSumCount<E>] = {};
+            uint2 turned[2][kTurnedCount<E>] = {};
             #pragma unroll
-            for (int i = 0; i < 8; ++i)
-                columns[i] = sums[8 * sum + i];
-            const float total = sum_rows(columns, lane);
-            if (store)
-                e.sum_row(sum, rows_of(step) / 16)[turned_col] = total;
+            for (int half = 0; half < 2; ++half)
+            {
+                const int row = rows + 8 * half + lane / 4;
+                float acc[8];
+                take<kTiles, kSteps>(acc, [&](int j, int i) { return value(slab * kTiles + j, i); }, step, half);
+                // What the next step needs is under way during half of this one; accumulators have made room for it by then.
+                if (half == 1 && step + 1 < kSteps)
+                    read(step + 1);
+                if constexpr (!kAdjacent)
+                    gather_columns(acc, lane);
+                if (inside(row, step))
+                    e.apply(row, col, acc, columns, in[half], sums, turned[half]);
+            }
+
+            const bool store = (col_end % 32 == 0 ? columns_of(step) : turned_col) < col_end;
+            #pragma unroll
+            for (int copy = 0; copy < E::kTransposed; ++copy)
+            {
+                const uint2 low = turn.turn(turned[0][copy]), high = turn.turn(turned[1][copy]);
+                if (store)
+                    store_column(e.transposed(copy, turned_col), make_uint4(low.x, low.y, high.x, high.y), rows, row_end);
+            }
+
+            #pragma unroll
+            for (int sum = 0; sum < E::kSums; ++sum)
+            {
+                float columns[8];
+                #pragma unroll
+                for (int i = 0; i < 8; ++i)
+                    columns[i] = sums[8 * sum + i];
+                const float total = sum_rows(columns, lane);
+                if (store)
+                    e.sum_row(sum, rows / 16)[turned_col] = total;
+            }
+        };
+        if constexpr (kLoops)
+        {
+            #pragma unroll 1
+            for (int step = 0; step < kSteps; ++step)
+                apply_step(step);
         }
+        else
+            straight<kSteps>(apply_step);
     }
 }
 
@@ -133,7 +159,7 @@ template <class E> __device__ __forceinline__ void apply_rows(E& e, const float 
         if (row + i < row_end && col < col_end)
         {
             uint2 turned[kTurnedCount<E>] = {};
-            e.apply(row + i, col, acc[i], e.read(row + i, col), sums, turned);
+            e.apply(row + i, col, acc[i], e.read_columns(col), e.read(row + i, col), sums, turned);
             #pragma unroll
             for (int copy = 0; copy < E::kTransposed; ++copy)
                 #pragma unroll

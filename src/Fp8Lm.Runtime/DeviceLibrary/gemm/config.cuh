@@ -14,7 +14,8 @@ template <class A, class B, bool kAKMajor, bool kBKMajor, bool kPromote, i64 kM,
 struct Config
 {
     static constexpr bool kLight = E::kSums == 0 && sizeof(typename E::Inputs) <= (E::kTransposed == 0 ? 16 : 1);
-    static constexpr TileSpeeds kSpeeds = sizeof(A) == 2 ? kBf16Speeds : kPromote ? kPromotedSpeeds : kLight ? kFp8LightSpeeds : kFp8Speeds;
+    static constexpr bool kPlain = E::kSums == 0 && E::kTransposed == 0;
+    static constexpr TileSpeeds kSpeeds = sizeof(A) == 2 ? kBf16Speeds : kPromote ? kPlain ? kPromotedPlainSpeeds : kPromotedSpeeds : kLight ? kFp8LightSpeeds : kFp8Speeds;
     static_assert(sizeof(A) == sizeof(B), "both operands are FP8 or both are bf16");
     static constexpr Tile kTile = kTiles[choose_tile(kSpeeds, kM, kN, kK * (i64)sizeof(A))];
     static constexpr int kRows = kTile.rows, kColumns = kTile.columns;
@@ -28,15 +29,19 @@ struct Config
     static constexpr bool kBIsKMajor = kBKMajor;
     static constexpr bool kPromotes = kPromote;
 
+    // Rows of B, which become columns of the result, lie in shared memory in the order that gives a lane of a fragment eight adjacent ones of
+    // every 32. The host says so in the tensor map under the same condition.
+    static constexpr bool kAdjacent = kBKMajor && kN % 32 == 0;
+
     static constexpr int kRowEnd = (int)kM, kColumnEnd = (int)kN;
     static constexpr int kBlockK = OperandA::kBlockK;
     static constexpr int kBlocksK = (int)ceil_div<i64>(kK, kBlockK);
     static constexpr int kTilesM = (int)ceil_div<i64>(kM, kRows), kTilesN = (int)ceil_div<i64>(kN, kColumns);
 
-    static constexpr int kConsumers = 2;
+    static constexpr int kConsumers = kTile.warpgroups;
     static constexpr int kSlabs = kRows / 64 / (kTogether ? kConsumers : 1);    // of 64 rows, that a consumer holds
     static constexpr int kAccumulators = kColumns / 2;                       // registers of a slab
-    static_assert((kSlabs + (kPromote ? 1 : 0)) * kAccumulators <= 192, "accumulators and a promoted partial sum share 240 registers");
+    static_assert((kSlabs + (kPromote ? 1 : 0)) * kAccumulators <= (kConsumers == 2 ? 192 : 128), "accumulators and a promoted partial sum leave registers for more");
 
     // What the host is told.
     static constexpr int kThreads = 128 * (1 + kConsumers);
@@ -51,8 +56,8 @@ struct Config
     static constexpr int kSharedBytes = kAlignmentSlack + kStages * (kStageBytes + 16) + kConsumers * 8;
 
     // Registers of a thread after the split of the file: 128 * (producer + consumers * each) <= 65536.
-    static constexpr int kProducerRegisters = 24;
-    static constexpr int kConsumerRegisters = 240;
+    static constexpr int kProducerRegisters = kConsumers == 2 ? 24 : 32;
+    static constexpr int kConsumerRegisters = kConsumers == 2 ? 240 : 160;
 };
 
 // F32 operands: exact FP32 multiply-add without tensor cores, any layout, any alignment.

@@ -7,13 +7,15 @@
 #include <fp8lm/ptx/wgmma.cuh>
 
 // acc[M, N] = A * B^T on tensor cores, handed to an epilogue. Persistent and warp-specialised: one warpgroup feeds a ring of shared-memory
-// stages by TMA, two others multiply and apply the epilogue to their registers.
+// stages by TMA, the others multiply and apply the epilogue to their registers.
 namespace fp8lm::gemm {
 
-template <class O, bool kKMajor, int kRowsOfTile>
+template <class O, bool kKMajor, int kRowsOfTile, bool kGroups = false>
 __device__ __forceinline__ void load_operand(u32 destination, const TensorMap& map, int row, int k, u32 barrier)
 {
-    if constexpr (kKMajor)
+    if constexpr (kGroups)
+        ptx::tma_load_groups(destination, map, k, row / 32, barrier);
+    else if constexpr (kKMajor)
         ptx::tma_load(destination, map, k, row, barrier);
     else
         for (int panel = 0; panel < kRowsOfTile / 64; ++panel)
@@ -45,7 +47,7 @@ __device__ __forceinline__ void produce(const TensorMap& a, const TensorMap& b, 
                 ptx::mbarrier_arrive_expect(ring.full(), Config::kStageBytes);
                 load_operand<typename Config::OperandA, Config::kAIsKMajor, Config::kRows>(
                     ring.tile_a(), a, tile.row, block * Config::kBlockK, ring.full());
-                load_operand<typename Config::OperandB, Config::kBIsKMajor, Config::kColumns>(
+                load_operand<typename Config::OperandB, Config::kBIsKMajor, Config::kColumns, Config::kAdjacent>(
                     ring.tile_b(), b, tile.col, block * Config::kBlockK, ring.full());
             }
         __syncwarp();
@@ -152,7 +154,7 @@ template <class Config, class E> __device__ __forceinline__ void consume(Ring<Co
         if constexpr (Config::kInTurn)
             ring.skip_tile();
         constexpr int kTiles = Config::kColumns / 8;
-        epilogue::apply_fragments<kTiles, Config::kSlabs, false, Config::kTogether>(
+        epilogue::apply_fragments<kTiles, Config::kSlabs, false, Config::kAdjacent>(
             e, [&](int j, int i) { return acc[j / kTiles][4 * (j % kTiles) + i]; }, tile.row + 64 * first_slab + 16 * warp, tile.col,
             Config::kRowEnd, Config::kColumnEnd);
     }

@@ -4,7 +4,7 @@
 // How a tensor-core GEMM is cut into tiles, chosen from its shape when it is compiled.
 namespace fp8lm::gemm {
 
-// How the two consumer warpgroups share the work of a block. Together: each has half of the rows of a tile. In turn: each has whole tiles, and one
+// How the consumer warpgroups of a block share its work. Together: each has its part of the rows of a tile. In turn: each has whole tiles, and one
 // applies its epilogue while the other multiplies. Clusters that share a tile by multicast were tried: they gain nothing at these shapes.
 enum class Consumers { Together, InTurn };
 
@@ -12,25 +12,27 @@ struct Tile
 {
     int rows, columns;
     Consumers consumers;
+    int warpgroups;    // that consume
 };
 
-constexpr int kTileCount = 6;
+constexpr int kTileCount = 7;
 constexpr Tile kTiles[kTileCount] = {
-    {128, 256, Consumers::Together}, {128, 192, Consumers::InTurn}, {128, 128, Consumers::InTurn},
-    {256, 128, Consumers::Together}, {128, 192, Consumers::Together}, {128, 128, Consumers::Together},
+    {128, 256, Consumers::Together, 2}, {128, 192, Consumers::InTurn, 2}, {128, 128, Consumers::InTurn, 2},
+    {256, 128, Consumers::Together, 2}, {128, 192, Consumers::Together, 2}, {128, 128, Consumers::Together, 2}, {192, 128, Consumers::Together, 3},
 };
 
 // What a tile achieves, measured on an H200: speed in percent of the best where K is long (0 where it does not serve), and bytes of K that would take as
 // long as beginning and ending a tile. Promotion holds a second set of accumulators, so it has tiles of its own and does not take turns: a
 // consumer alone cannot keep the tensor cores busy while it adds.
 // A light epilogue keeps few values beside the accumulators: no sums, and either an octet of bf16 that it reads or a transposed copy. Only then
-// are 192 accumulators kept in turn.
+// are 192 accumulators kept in turn. A plain epilogue has neither sums nor transposed copies; with it three consumers hide each other's additions best.
 struct TileSpeed { int percent, start; };
 struct TileSpeeds { TileSpeed of[kTileCount]; };
-constexpr TileSpeeds kFp8Speeds = {{{0, 0}, {0, 0}, {99, 120}, {0, 0}, {0, 0}, {0, 0}}};
-constexpr TileSpeeds kFp8LightSpeeds = {{{0, 0}, {100, 80}, {99, 120}, {0, 0}, {0, 0}, {0, 0}}};
-constexpr TileSpeeds kPromotedSpeeds = {{{0, 0}, {0, 0}, {0, 0}, {97, 400}, {100, 400}, {76, 400}}};
-constexpr TileSpeeds kBf16Speeds = {{{100, 600}, {0, 0}, {90, 120}, {0, 0}, {0, 0}, {0, 0}}};
+constexpr TileSpeeds kFp8Speeds = {{{0, 0}, {0, 0}, {95, 120}, {0, 0}, {0, 0}, {0, 0}, {0, 0}}};
+constexpr TileSpeeds kFp8LightSpeeds = {{{0, 0}, {100, 80}, {95, 120}, {0, 0}, {0, 0}, {0, 0}, {0, 0}}};
+constexpr TileSpeeds kPromotedSpeeds = {{{0, 0}, {0, 0}, {0, 0}, {98, 400}, {100, 400}, {90, 400}, {0, 0}}};
+constexpr TileSpeeds kPromotedPlainSpeeds = {{{0, 0}, {0, 0}, {0, 0}, {93, 400}, {96, 400}, {91, 400}, {100, 400}}};
+constexpr TileSpeeds kBf16Speeds = {{{100, 600}, {0, 0}, {90, 120}, {0, 0}, {0, 0}, {0, 0}, {0, 0}}};
 
 // The tile of least time: rounds that the busiest multiprocessor makes, times what a round takes.
 __device__ constexpr int choose_tile(const TileSpeeds& speeds, i64 m, i64 n, i64 k_bytes)

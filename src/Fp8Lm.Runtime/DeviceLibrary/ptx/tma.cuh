@@ -17,4 +17,13 @@ __device__ inline void tma_load(u32 destination, const TensorMap& map, int inner
         : "memory");
 }
 
+// The same for a map of rows in groups of 32 that changes their order inside a group: group is the outermost of its five coordinates.
+__device__ inline void tma_load_groups(u32 destination, const TensorMap& map, int inner, int group, u32 barrier)
+{
+    asm volatile(
+        "cp.async.bulk.tensor.5d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %3, %3, %4}], [%5];" ::"r"(destination),
+        "l"(reinterpret_cast<u64>(&map)), "r"(inner), "r"(0), "r"(group), "r"(barrier)
+        : "memory");
+}
+
 }  // namespace fp8lm::ptx

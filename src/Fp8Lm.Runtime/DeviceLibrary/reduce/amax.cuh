@@ -7,8 +7,10 @@ namespace fp8lm {
 
 __device__ inline u32 amax_bits(u32 running, float x)
 {
-    const u32 bits = __float_as_uint(x) & 0x7FFFFFFFu;
-    return bits > running ? bits : running;
+    // One instruction: the magnitude is a modifier of its operand. A NaN comes out as 0x7FFFFFFF.
+    float largest;
+    asm("max.NaN.f32 %0, %1, %2;" : "=f"(largest) : "f"(__uint_as_float(running)), "f"(fabsf(x)));
+    return __float_as_uint(largest);
 }
 
 // Called by a converged warp; one atomic per warp.

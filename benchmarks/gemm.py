@@ -1,0 +1,282 @@
+#!/usr/bin/env python3
+"""Our matrix products on one GPU, straight from the device library: checked against a float64 reference and timed next to cuBLASLt (through PyTorch).
+
+usage: gemm.py [--library DIR] [--check | --speed] [--tiles I,J] [--shapes NAME,NAME] [--sanitize]
+At the eleven shapes of peers/ceilings.py. plain: bf16 output. gelu: bias, GELU, amax, bf16 input of the GELU, FP8 row and transposed output. dgelu: the
+gradient of a GELU whose input is read as bf16, column sums, amax, FP8 row and transposed output (what the generator emits for a TransformerEngine MLP).
+fast: accumulation in the tensor cores; promoted: in FP32 every 128 of K. Candidates take turns within a shape, because one after the other the GPU gets
+hot and slow. Prints JSON lines.
+"""
+import argparse, ctypes, glob, json, os, statistics, sys, time
+from concurrent.futures import ThreadPoolExecutor
+
+SHAPES = [("square-8k", 8192, 8192, 8192), ("7b-qkv-fprop", 8192, 12288, 4096), ("7b-proj-fprop", 8192, 4096, 4096), ("7b-fc-fprop", 8192, 16384, 4096),
+          ("7b-out-fprop", 8192, 4096, 16384), ("7b-fc-wgrad", 16384, 4096, 8192), ("175b-fc-fprop", 4096, 49152, 12288), ("1.3b-fc-fprop", 16384, 8192, 2048),
+          ("125m-fc-fprop", 32768, 3072, 768), ("125m-qkv-wgrad", 2304, 768, 32768), ("125m-head", 32768, 50304, 768)]
+# Tails in every extent, groups of 32 columns that exist or not, one block of K, many.
+CASES = [(128, 192, 128), (256, 128, 256), (1000, 208, 144), (333, 96, 2048), (64, 1040, 528), (2304, 768, 4096), (640, 3072, 768), (192, 4000, 1024), (16, 16, 16)]
+TILES = ["128x256 together", "128x192 in turn", "128x128 in turn", "256x128 together", "128x192 together", "128x128 together", "192x128 three together"]
+
+SOURCE = """
+#include <fp8lm/gemm/gemm.cuh>
+using namespace fp8lm;
+constexpr int kRows = M_, kColumns = N_;
+struct Epilogue
+{
+    static constexpr int kSums = DGELU, kTransposed = PLAIN ? 0 : 1;
+    bf16* y;
+    e4m3* q;
+    e4m3* q_t;
+    const float* bias;
+    unsigned* slot;
+    float* sums_out;
+    unsigned amax = 0;
+#if DGELU
+    struct Inputs { Octet<bf16> x0; };
+    __device__ Inputs read(int row, int col) const { return {load_octet<whole_octets(kColumns)>(y + (long long)row * kColumns + col, octet_count<kColumns>(col))}; }
+#else
+    struct Inputs {};
+    __device__ Inputs read(int, int) const { return {}; }
+#endif
+    __device__ void prefetch(int row, int col, int columns) const { if (DGELU) prefetch_octets<whole_octets(kColumns)>(y + (long long)row * kColumns + col, columns); }
+#if PLAIN
+    struct Columns {};
+    __device__ Columns read_columns(int) const { return {}; }
+#else
+    struct Columns { Octet<float> b; };
+    __device__ Columns read_columns(int col) const { return {load_octet<whole_octets(kColumns)>(bias + col, octet_count<kColumns>(col))}; }
+#endif
+    template <int kSumsCount, int kTurnedCount>
+    __device__ void apply(int row, int col, const float (&accs)[8], const Columns& columns, const Inputs& in, float (&sums)[kSumsCount], uint2 (&turned)[kTurnedCount])
+    {
+        const long long at = (long long)row * kColumns + col;
+        const int count = octet_count<kColumns>(col);
+        constexpr bool kWhole = whole_octets(kColumns);
+        float out[8], acted[8];
+#if PLAIN
+        for (int e = 0; e < 8; ++e) out[e] = accs[e];
+        store_octet<kWhole>(y + at, pack<bf16>(out), count);
+#else
+        float b[8];
+        unpack(columns.b, b);
+#if DGELU
+        float x[8];
+        unpack(in.x0, x);
+#endif
+        #pragma unroll
+        for (int e = 0; e < 8; ++e)
+            if (e < count)
+            {
+#if DGELU
+                const float acc = accs[e] * 0.5f, v = x[e] + b[e], v3 = v * v, v7 = v3 * 0.071354814f + 1.5957692f, s = sigmoid_(v * v7);
+                const float v15 = acc * v * (s * (1.0f - s)), v20 = v15 * v * 0.071354814f * v;
+                acted[e] = acc * s + v15 * v7 + v20 + v20;
+                sums[e] += acted[e];
+#else
+                out[e] = accs[e] * 0.5f;
+                const float v = out[e] + b[e];
+                acted[e] = v * sigmoid_(v * (v * v * 0.071354814f + 1.5957692f));
+#endif
+                amax = amax_bits(amax, acted[e]);
+            }
+#if !DGELU
+        store_octet<kWhole>(y + at, pack<bf16>(out), count);
+#endif
+        const Octet<e4m3> cast = pack<e4m3>(acted, 4.0f);
+        store_octet<kWhole>(q + at, cast, count);
+        turned[0] = make_uint2(cast.words[0], cast.words[1]);
+#endif
+    }
+    __device__ u8* transposed(int, int col) const { return reinterpret_cast<u8*>(q_t) + (long long)col * kRows; }
+    __device__ float* sum_row(int, int slab) const { return sums_out + (long long)slab * kColumns; }
+    __device__ void finish() { if (!PLAIN) atomic_amax(slot, amax); }
+};
+using Config = gemm::Config<e4m3, e4m3, true, true, PROMOTE, M_, N_, K_, Epilogue>;
+FP8LM_LAUNCH(Config);
+extern "C" __global__ void __launch_bounds__(Config::kThreads, 1) test(const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b,
+    bf16* y, e4m3* q, e4m3* q_t, const float* bias, unsigned* slot, float* sums)
+{
+    Epilogue e{y, q, q_t, bias, slot, sums};
+    gemm::run<Config>(a, b, e);
+}
+"""
+options = argparse.ArgumentParser()
+options.add_argument("--library", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "../src/Fp8Lm.Runtime/DeviceLibrary"))
+options.add_argument("--check", action="store_true"); options.add_argument("--speed", action="store_true"); options.add_argument("--sanitize", action="store_true")
+options.add_argument("--compile", action="store_true", help="compile the speed kernels only; needs no GPU")
+options.add_argument("--tiles", default="", help="besides the tile that the table chooses, these numbers of kTiles"); options.add_argument("--shapes", default="")
+options.add_argument("--other", default="", help="more libraries to take turns with"); options.add_argument("--forms", default="plain,gelu,dgelu")
+options = options.parse_args()
+places = glob.glob("/usr/local/cuda*/lib64/libnvrtc.so.1[23]") + glob.glob("/usr/local/cuda*/targets/*/lib/libnvrtc.so.1[23]")
+nvrtc = ctypes.CDLL(os.environ.get("NVRTC") or places[0])
+say = lambda **k: print(json.dumps(k), flush=True)
+
+
+def headers(library):
+    for folder, _, files in os.walk(library):
+        for file in files:
+            if file.endswith(".cuh"):
+                path = os.path.join(folder, file)
+                yield ("fp8lm/" + os.path.relpath(path, library)).encode(), open(path, "rb").read()
+
+
+def compile(m, n, k, form, promote, tile=None, library=None):
+    names, bodies = zip(*headers(library or options.library)); strings = ctypes.c_char_p * len(names); program = ctypes.c_void_p()
+    assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), SOURCE.encode(), b"k.cu", len(names), strings(*bodies), strings(*names)) == 0
+    defines = dict(M_=m, N_=n, K_=k, PLAIN=int(form == "plain"), DGELU=int(form == "dgelu"), PROMOTE=int(promote)) | ({} if tile is None else dict(FP8LM_TILE=tile))
+    flags = [b"--gpu-architecture=sm_90a", b"--std=c++17", b"-Xptxas=-v", b"-default-device"] + [f"-D{a}={b}".encode() for a, b in defines.items()]
+    failed = nvrtc.nvrtcCompileProgram(program, len(flags), (ctypes.c_char_p * len(flags))(*flags)); size = ctypes.c_size_t()
+    nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size)); log = ctypes.create_string_buffer(size.value); nvrtc.nvrtcGetProgramLog(program, log); log = log.value.decode()
+    if failed: raise RuntimeError(log)
+    bad = [l for l in log.split("\n") if "C75" in l or ("spill" in l and " 0 bytes spill stores, 0 bytes spill loads" not in l)]
+    if bad: say(what="warning", shape=[m, n, k], form=form, promote=promote, tile=tile, log=bad[0][:200])
+    nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(size)); cubin = ctypes.create_string_buffer(size.value); nvrtc.nvrtcGetCUBIN(program, cubin)
+    return cubin.raw
+
+
+shapes = [s for s in SHAPES if not options.shapes or s[0] in options.shapes.split(",")]
+forms = [(f, p) for f in options.forms.split(",") for p in (False, True)]
+if options.compile:
+    folder = os.environ.get("OUT")
+    with ThreadPoolExecutor(2) as pool:
+        for s in shapes:
+            for f, p in forms:
+                for t in [None] + [int(x) for x in options.tiles.split(",") if x]:
+                    cubin = compile(*s[1:], f, p, t)
+                    if folder: open(f"{folder}/{s[0]}-{f}-{'promoted' if p else 'fast'}-{t}.cubin", "wb").write(cubin)
+    sys.exit()
+
+cuda = ctypes.CDLL("libcuda.so.1")
+
+
+def ok(result):
+    if result: raise RuntimeError(f"CUDA error {result}")
+
+
+def tensor_map(address, rows, k, tile, regroups):
+    """What Cuda/TensorMapTable.cs encodes for a K-major FP8 operand."""
+    raw = ctypes.create_string_buffer(192); at = (ctypes.addressof(raw) + 63) // 64 * 64
+    dims, box, strides = ([k, 2, 4, 4, rows // 32], [128, 2, 4, 4, tile // 32], [k, 8 * k, 2 * k, 32 * k]) if regroups else ([k, rows], [128, tile], [k])
+    rank = len(dims); u64, u32 = ctypes.c_uint64 * rank, ctypes.c_uint32 * rank
+    ok(cuda.cuTensorMapEncodeTiled(ctypes.c_void_p(at), 0, rank, ctypes.c_void_p(address), u64(*dims), (ctypes.c_uint64 * max(1, rank - 1))(*strides), u32(*box), u32(*[1] * rank), 0, 3, 3, 0))
+    return raw, at
+
+
+class Kernel:
+    def __init__(self, cubin, regroups=True):
+        module, pointer, size, self.function = ctypes.c_void_p(), ctypes.c_uint64(), ctypes.c_size_t(), ctypes.c_void_p()
+        ok(cuda.cuModuleLoadData(ctypes.byref(module), cubin)); ok(cuda.cuModuleGetFunction(ctypes.byref(self.function), module, b"test"))
+        ok(cuda.cuModuleGetGlobal_v2(ctypes.byref(pointer), ctypes.byref(size), module, b"fp8lm_launch"))
+        traits = (ctypes.c_uint32 * 5)(); ok(cuda.cuMemcpyDtoH_v2(traits, pointer, 20)); self.threads, self.shared, self.tile_m, self.tile_n = traits[:4]
+        ok(cuda.cuFuncSetAttribute(self.function, 8, ctypes.c_int(self.shared))); self.regroups = regroups
+
+    def prepare(self, m, n, k, a, b, *addresses):
+        self.maps = [tensor_map(a, m, k, self.tile_m, False), tensor_map(b, n, k, self.tile_n, self.regroups and n % 32 == 0)]
+        self.values = [ctypes.c_uint64(x) for x in addresses]
+        self.arguments = (ctypes.c_void_p * (2 + len(addresses)))(self.maps[0][1], self.maps[1][1], *[ctypes.addressof(v) for v in self.values])
+        self.blocks = min(132, -(-m // self.tile_m) * -(-n // self.tile_n)); return self
+
+    def launch(self, stream=0):
+        ok(cuda.cuLaunchKernel(self.function, self.blocks, 1, 1, self.threads, 1, 1, self.shared, ctypes.c_void_p(stream), self.arguments, None))
+
+
+def sanitize():
+    import numpy as np
+    device, context = ctypes.c_int(), ctypes.c_void_p()
+    ok(cuda.cuInit(0)); ok(cuda.cuDeviceGet(ctypes.byref(device), 0)); ok(cuda.cuCtxCreate_v2(ctypes.byref(context), 0, device)); rng = np.random.default_rng(0)
+
+    def upload(a):
+        p = ctypes.c_uint64(); ok(cuda.cuMemAlloc_v2(ctypes.byref(p), a.nbytes)); ok(cuda.cuMemcpyHtoD_v2(p, a.ctypes.data_as(ctypes.c_void_p), a.nbytes)); return p.value
+    with ThreadPoolExecutor() as pool:
+        tiles = {False: [1, 2], True: [3, 4, 5, 6]}; work = []
+        for m, n, k in [(520, 608, 656), (333, 208, 1040)]:
+            for form in ("plain", "gelu", "dgelu"):
+                for promote in (False, True):
+                    for tile in tiles[promote]:
+                        if not (tile == 1 and form == "dgelu"): work.append(((m, n, k), form, pool.submit(compile, m, n, k, form, promote, tile)))
+        for (m, n, k), form, cubin in work:
+            fp8 = lambda c: upload(rng.integers(0, 120, c).astype(np.uint8))
+            args = [fp8(m * k), fp8(n * k), upload(np.zeros(m * n, np.uint16)), fp8(m * n), fp8(m * n), upload(np.zeros(n, np.float32)), upload(np.zeros(1, np.uint32)), upload(np.zeros((m + 15) // 16 * n, np.float32))]
+            kernel = Kernel(cubin.result()).prepare(m, n, k, *args)
+            for _ in range(2): kernel.blocks = 5; kernel.launch(); ok(cuda.cuCtxSynchronize())
+    print("sanitize: every kernel ran", flush=True)
+
+
+if options.sanitize:
+    sanitize(); sys.exit()
+
+import torch
+torch.manual_seed(0); dev = "cuda"; torch.zeros(1, device=dev)
+stream = lambda: torch.cuda.current_stream().cuda_stream
+fp8 = lambda *shape: torch.randn(*shape, device=dev).to(torch.float8_e4m3fn)
+
+
+def buffers(m, n, k):
+    return dict(a=fp8(m, k), b=fp8(n, k), y=torch.randn(m, n, device=dev).bfloat16(), q=torch.zeros(m, n, device=dev, dtype=torch.uint8), q_t=torch.zeros(n, m, device=dev, dtype=torch.uint8),
+                bias=torch.randn(n, device=dev), slot=torch.zeros(1, device=dev), sums=torch.zeros(-(-m // 16), n, device=dev))
+
+
+def check(pool):
+    failures, work = 0, []
+    for c in CASES:
+        for f, p in forms:
+            for t in ([1, 2] if f != "dgelu" else [2]) if not p else [3, 4, 5, 6]: work.append((c, f, p, t, pool.submit(compile, *c, f, p, t)))
+    for (m, n, k), form, promote, tile, cubin in work:
+        x = buffers(m, n, k); y0 = x["y"].clone(); exact = x["a"].double() @ x["b"].double().t(); outs = []
+        for _ in range(2):
+            x["y"].copy_(y0); x["slot"].zero_()
+            Kernel(cubin.result()).prepare(m, n, k, *[t.data_ptr() for t in x.values()]).launch(stream()); torch.cuda.synchronize()
+            outs.append([x[s].clone() for s in ("y", "q", "q_t", "slot", "sums")])
+        same = all(torch.equal(s, t) for s, t in zip(*outs)); y, q, q_t, slot, sums = outs[0]
+        bound = 1e-3 if promote else 3e-3
+        if form == "plain": error = ((y.double() - exact).abs().max() / exact.abs().max()).item(); good = error < bound + 2 ** -8
+        else:
+            v = (exact * 0.5 + x["bias"].double()) if form == "gelu" else y0.double() + x["bias"].double(); v.requires_grad_()
+            inner = v * torch.sigmoid(v * (v * v * 0.071354814 + 1.5957692))
+            want = inner.detach() if form == "gelu" else torch.autograd.grad(inner, v, exact * 0.5)[0]
+            got = q.view(torch.float8_e4m3fn).double() / 4; clipped = want.clamp(-112, 112)
+            # A cast is off by a sixteenth of its value at most, and by what the sum before it is off.
+            error = ((got - clipped).abs() - clipped.abs() / 15).max().item() / exact.abs().max().item()
+            good = error < bound and torch.equal(q_t, q.t()) and abs(slot.item() / want.abs().max().item() - 1) < 10 * bound
+            if form == "dgelu":
+                padded = torch.zeros(-(-m // 16) * 16, n, device=dev, dtype=torch.float64); padded[:m] = want
+                sum_error = ((sums.double() - padded.view(-1, 16, n).sum(1)).abs().max() / want.abs().max()).item(); good &= sum_error < 10 * bound
+        good &= same; failures += not good
+        if not good: say(what="check", shape=[m, n, k], form=form, promote=promote, tile=TILES[tile], passed=good, equal_bytes=same, error=float(f"{error:.1e}"))
+    say(what="check", cases=len(work), failed=failures)
+    return failures
+
+
+def speed(pool):
+    extra = [int(x) for x in options.tiles.split(",") if x]
+    serves = lambda t, f, p: t in ((3, 4, 5, 6) if p else (2,) if f == "dgelu" else (1, 2))
+    work = {(s, f, p, t, l): pool.submit(compile, *s[1:], f, p, t, l) for s in shapes for f, p in forms for t in [None] + [t for t in extra if serves(t, f, p)]
+            for l in [None] + [o for o in options.other.split(",") if o and (t is None or "head" not in o)]}
+    one = torch.ones((), device=dev)
+    for s in shapes:
+        name, m, n, k = s; x = buffers(m, n, k); runs = {}
+        for fast in (True, False):
+            runs["torch fast" if fast else "torch precise"] = lambda fast=fast: torch._scaled_mm(x["a"], x["b"].t(), scale_a=one, scale_b=one, out_dtype=torch.bfloat16, use_fast_accum=fast)
+        for (t, f, p, tile, library), cubin in work.items():
+            if t == s:
+                kernel = Kernel(cubin.result(), library is None or "head" not in library).prepare(m, n, k, *[v.data_ptr() for v in x.values()])
+                runs[f"{f} {'promoted' if p else 'fast'}{'' if tile is None else ' ' + TILES[tile]}{' ' + os.path.basename(library) + '' if library else ''}"] = lambda kernel=kernel: kernel.launch(stream())
+                if tile is None and library is None: say(what="tile", name=name, form=f, promoted=p, rows=kernel.tile_m, columns=kernel.tile_n, threads=kernel.threads)
+        times = {r: [] for r in runs}
+        for r in runs.values(): r()
+        for turn in range(6):
+            for r, run in runs.items():
+                a, b = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+                run(); a.record()
+                for _ in range(3): run()
+                b.record(); b.synchronize(); times[r].append(a.elapsed_time(b) / 3)
+        rate = {r: round(2 * m * n * k / statistics.median(t) / 1e9) for r, t in times.items()}
+        say(what="gemm", name=name, M=m, N=n, K=k, tflops=rate, ratio_fast=round(rate.get("plain fast", 0) / rate["torch fast"], 3), ratio_promoted=round(rate.get("plain promoted", 0) / rate["torch precise"], 3),
+            gelu_of_plain=round(rate.get("gelu fast", 0) / rate.get("plain fast", 1), 3), dgelu_of_plain=round(rate.get("dgelu promoted", 0) / rate.get("plain promoted", 1), 3))
+
+
+with ThreadPoolExecutor() as pool:
+    say(what="device", gpu=torch.cuda.get_device_name(), torch=torch.__version__, cuda=torch.version.cuda, nvrtc=nvrtc._name, date=time.strftime("%Y-%m-%d"))
+    failures = 0 if options.speed else check(pool)
+    if not options.check: speed(pool)
+sys.exit(failures != 0)
