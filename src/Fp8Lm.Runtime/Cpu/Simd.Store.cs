@@ -82,7 +82,7 @@ public static unsafe partial class Simd
         Avx512F.VL.IsSupported ? Avx512F.VL.ConvertToVector128UInt16(codes) : Vector128.Narrow(codes.GetLower(), codes.GetUpper());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static ulong NarrowToBytes(Vector256<uint> codes)
+    internal static ulong NarrowToBytes(Vector256<uint> codes)
     {
         if (Avx512F.VL.IsSupported)
         {
