@@ -56,7 +56,7 @@ public class CommunicationVolumeTests
     }
 
     /// <summary>
-    /// Two digits first, then the paper's one, ties to even. That is how 37.15 and 8.25 become 37.2 and 8.2; straight to one digit 37.146 and 8.251 would be
+    /// Two digits first, then the paper's one, ties to even. That is how 37.15 and 8.25 become 37.2 and 8.2; straight to one digit 37.146 and 8.253 would be
     /// 37.1 and 8.3. The other eight figures do not care.
     /// </summary>
     private static string Print(double value, int digits) =>

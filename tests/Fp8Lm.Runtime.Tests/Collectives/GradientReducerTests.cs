@@ -232,6 +232,22 @@ public sealed class GradientReducerTests : IDisposable
     }
 
     [Fact]
+    public void A_million_elements_over_128_replicas_take_seconds()
+    {
+        GradientReducer reducer = Reducer(128, [1_000_000], new GradientReductionOptions());
+        float[] gradient = Gradients.Normal(1, 1_000_000, 1e-3);
+        long start = System.Diagnostics.Stopwatch.GetTimestamp();
+        float[][][] gradients = [.. Enumerable.Repeat<float[][]>([gradient], 128)];
+        ReductionNumerics seen = Assert.Single(Reduce(reducer, gradients));
+        double seconds = System.Diagnostics.Stopwatch.GetElapsedTime(start).TotalSeconds;
+        TestContext.Current.SendDiagnosticMessage($"{seconds:F2} s");
+        Assert.True(seen.Overflow > 0.05, "128 equal gradients at mu = 1/sqrt(128) overflow");
+
+        // 0.3 s alone on two cores; the bound is for machines that are shared.
+        Assert.True(seconds < 20, $"{seconds} s");
+    }
+
+    [Fact]
     public void Reductions_are_published_as_metrics()
     {
         var values = new Dictionary<string, double>();
