@@ -166,6 +166,22 @@ public sealed class GradientReducerTests : IDisposable
     }
 
     [Fact]
+    public void Equal_gradients_stall_in_a_ring_and_not_in_a_tree()
+    {
+        // With three mantissa bits 16 + 1 is a tie that goes back to 16: after sixteen ranks nothing is added any more.
+        float[][][] gradients = [.. Enumerable.Repeat(new[] { new[] { 1f, -2f, 0.5f, 4f } }, 128)];
+        var options = new GradientReductionOptions { Scaling = GradientScaling.PreScaling };
+        float[] mean = new float[4];
+        GradientReducer ring = Reducer(128, [4], options), tree = Reducer(128, [4], options, ReductionOrder.Tree);
+        Reduce(ring, gradients);
+        ring.Mean.Read(0, mean);
+        Assert.Equal([0.125f, -0.25f, 0.0625f, 0.5f], mean);
+        Reduce(tree, gradients);
+        tree.Mean.Read(0, mean);
+        Assert.Equal([1f, -2f, 0.5f, 4f], mean);
+    }
+
+    [Fact]
     public void A_rank_of_zeros_does_not_hold_the_others_scale_down()
     {
         // Its kept scale is 1, where the others need 2^17 or so: a plain MIN over scales would flush everything.
@@ -234,16 +250,16 @@ public sealed class GradientReducerTests : IDisposable
     [Fact]
     public void A_million_elements_over_128_replicas_take_seconds()
     {
-        GradientReducer reducer = Reducer(128, [1_000_000], new GradientReductionOptions());
+        GradientReducer reducer = Reducer(128, [1_000_000], new GradientReductionOptions(), ReductionOrder.Tree);
         float[] gradient = Gradients.Normal(1, 1_000_000, 1e-3);
         long start = System.Diagnostics.Stopwatch.GetTimestamp();
         float[][][] gradients = [.. Enumerable.Repeat<float[][]>([gradient], 128)];
         ReductionNumerics seen = Assert.Single(Reduce(reducer, gradients));
         double seconds = System.Diagnostics.Stopwatch.GetElapsedTime(start).TotalSeconds;
         TestContext.Current.SendDiagnosticMessage($"{seconds:F2} s");
-        Assert.True(seen.Overflow > 0.05, "128 equal gradients at mu = 1/sqrt(128) overflow");
+        Assert.InRange(seen.Overflow, 0.3, 0.7); // 128 equal gradients at mu = 1/sqrt(128)
 
-        // 0.3 s alone on two cores; the bound is for machines that are shared.
+        // 0.5 s on two busy cores; the bound is for machines that are shared with much more.
         Assert.True(seconds < 20, $"{seconds} s");
     }
 
