@@ -4,7 +4,7 @@
 namespace fp8lm::embed {
 
 // grad[tokens[p]] += dY[p] for all positions p. tokens: [count] i32; dY: [count, columns]; grad: [vocab, columns] f32, adds.
-// A block owns 32 positions; of a token's positions the first one's block adds all of its rows, in order, so every gradient row has one
+// A block owns 32 positions (and, where there are more blocks than that takes, some of the columns); of a token's positions the first one's block adds all of its rows, in order, so every gradient row has one
 // writer and one order. Later positions are found window by window: threads mark what may matter, warps walk the marks.
 struct EmbeddingGradient : Launch<256>
 {
@@ -17,8 +17,12 @@ struct EmbeddingGradient : Launch<256>
     static __device__ void run(const int* tokens, const T* d_y, float* grad, i64 count, i64 vocab, i64 columns)
     {
         __shared__ Block block;
-        for (i64 first = (i64)blockIdx.x * kOwn; first < count; first += (i64)gridDim.x * kOwn)
+        // Blocks that positions do not need share the columns, which matters where few tokens have all positions: their first blocks have all work.
+        const i64 owners = ceil_div(count, (i64)kOwn), widest = ceil_div(columns, (i64)(4 * kWarpSize));
+        const i64 parts = max((i64)1, min((i64)gridDim.x / owners, widest)), width = ceil_div(widest, parts) * (4 * kWarpSize);
+        for (i64 item = blockIdx.x; item < owners * parts; item += gridDim.x)
         {
+            const i64 first = item % owners * kOwn, begin = item / owners * width, end = min(begin + width, columns);
             __syncthreads();
             block.start(tokens, first, count, vocab);
             if (!block.drop_known(tokens, first))
@@ -29,7 +33,7 @@ struct EmbeddingGradient : Launch<256>
                 const int words = (int)ceil_div(min(count - window, (i64)kWindow), (i64)32);
                 for (int own = threadIdx.x / kWarpSize; own < kOwn; own += kWarps)
                     if (block.alive >> own & 1)
-                        add_rows(block, own, words, tokens, d_y, grad, window, columns);
+                        add_rows(block, own, words, tokens, d_y, grad, window, columns, begin, end);
                 __syncthreads();
             }
         }
@@ -114,9 +118,9 @@ private:
         }
     };
 
-    // A warp adds the rows of one own token in a window.
+    // A warp adds columns begin .. end - 1 of the rows of one own token in a window.
     template <class T>
-    static __device__ __forceinline__ void add_rows(Block& block, int own, int words, const int* tokens, const T* d_y, float* grad, i64 window, i64 columns)
+    static __device__ __forceinline__ void add_rows(Block& block, int own, int words, const int* tokens, const T* d_y, float* grad, i64 window, i64 columns, i64 begin, i64 end)
     {
         const int lane = threadIdx.x % kWarpSize, token = block.own[own];
         int* const list = block.list[threadIdx.x / kWarpSize];
@@ -130,22 +134,22 @@ private:
                 const int before = __popc(votes & ((1u << lane) - 1)), found = __popc(votes);
                 if (listed + found > kWarpSize)
                 {
-                    flush(list, listed, d_y + window * columns, row, columns);
+                    flush(list, listed, d_y + window * columns, row, columns, begin, end);
                     listed = 0;
                 }
                 if (votes >> lane & 1)
                     list[listed + before] = at;
                 listed += found;
             }
-        flush(list, listed, d_y + window * columns, row, columns);
+        flush(list, listed, d_y + window * columns, row, columns, begin, end);
     }
 
-    template <class T> static __device__ __forceinline__ void flush(const int* list, int listed, const T* d_y, float* row, i64 columns)
+    template <class T> static __device__ __forceinline__ void flush(const int* list, int listed, const T* d_y, float* row, i64 columns, i64 begin, i64 end)
     {
         __syncwarp();
         const int lane = threadIdx.x % kWarpSize;
         if (columns % 4 == 0)
-            for (i64 column = lane * 4; column < columns && listed > 0; column += kWarpSize * 4)
+            for (i64 column = begin + lane * 4; column < end && listed > 0; column += kWarpSize * 4)
             {
                 float4 sum = load4(row + column);
                 #pragma unroll 4
@@ -157,7 +161,7 @@ private:
                 store4(row + column, sum.x, sum.y, sum.z, sum.w);
             }
         else
-            for (i64 column = lane; column < columns && listed > 0; column += kWarpSize)
+            for (i64 column = begin + lane; column < end && listed > 0; column += kWarpSize)
             {
                 float sum = row[column];
                 for (int i = 0; i < listed; ++i)
