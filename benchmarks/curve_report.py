@@ -84,9 +84,9 @@ def chart(reference, noise, others, sigmas, marks, caption):
     for run, values in zip(others, lines):
         parts.append(line(map(x, every), map(y, values), COLOURS.get(run["mode"], "#888"), 1.3, "5 3"))
     differences = [[v - b for v, b in zip(values, base)] for values in lines]
-    narrow = next(iter(sigmas.values()))
-    reach = 1.1 * max([abs(v) for d in differences for v in d[start:]] + [SIGMAS * s for s in narrow[start:]] + [1e-6])
-    title = f"Difference to PyTorch BF16 of the same weights and batches; grey: {SIGMAS} deviations of its seeds ({', '.join(n.replace('_', ' ') for n in sigmas)})"
+    narrow, first = next(iter(sigmas.values())), min(max(start, EVERY - 1), steps - 1)    # what is wider before the first comparison is cut
+    reach = 1.1 * max([abs(v) for d in differences for v in d[first:]] + [SIGMAS * s for s in narrow[first:]] + [1e-6])
+    title = f"Difference to PyTorch BF16; grey: {SIGMAS} deviations of its seeds ({', then '.join(n.replace('_', ' ') for n in sigmas)})"
     below, x, y = panel(450, 210, title, steps, -reach, reach, marks)
     wide = list(every)[start:]
     for sigma, colour in zip(sigmas.values(), ("#e4e4e4", "#f4f4f4")):    # each goes behind the one before
