@@ -252,7 +252,11 @@ def speed(pool):
     serves = lambda t, f, p: t in ((3, 4, 5, 6) if p else (2,) if f == "dgelu" else (1, 2))
     work = {(s, f, p, t, l): pool.submit(compile, *s[1:], f, p, t, l) for s in shapes for f, p in forms for t in [None] + [t for t in extra if serves(t, f, p)]
             for l in [None] + [o for o in options.other.split(",") if o and (t is None or "head" not in o)]}
-    one = torch.ones((), device=dev)
+    one = torch.ones((), device=dev); source = torch.empty(2 << 30, dtype=torch.uint8, device=dev).random_(); target = torch.empty_like(source); times = []
+    for _ in range(20):
+        a, b = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        a.record(); target.copy_(source); b.record(); b.synchronize(); times.append(a.elapsed_time(b))
+    say(what="copy", gb_s=round(2 * source.numel() / statistics.median(times) / 1e6)); del source, target
     for s in shapes:
         name, m, n, k = s; x = buffers(m, n, k); runs = {}
         for fast in (True, False):
