@@ -8,6 +8,9 @@ namespace Fp8Lm.ScalingBench;
 /// <summary>What to run.</summary>
 internal sealed record Options
 {
+    /// <summary>Columns of an attention head.</summary>
+    public const int HeadSize = 32;
+
     /// <summary>Training steps; mu moves in each.</summary>
     public int Steps { get; init; } = 600;
 
@@ -69,6 +72,11 @@ internal sealed record Options
             }
 
             options = set(options, args[++i]);
+        }
+
+        if (options.Width % HeadSize != 0)
+        {
+            throw new ArgumentException($"--width {options.Width}: heads have {HeadSize} columns, so the width is a multiple of that.");
         }
 
         return options.Measured <= Math.Max(1, options.Steps / 3) ? options : throw new ArgumentException(

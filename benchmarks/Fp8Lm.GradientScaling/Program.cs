@@ -8,6 +8,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using Fp8Lm.Collectives;
 using Fp8Lm.Cpu;
+using Fp8Lm.Data;
 
 namespace Fp8Lm.ScalingBench;
 
@@ -31,26 +32,24 @@ internal static class Program
     private static int Main(string[] args)
     {
         CultureInfo.CurrentCulture = CultureInfo.InvariantCulture;
-        Options options;
         try
         {
-            options = Options.Parse(args);
+            Options options = Options.Parse(args);
+            if (!options.Redraw)
+            {
+                using StreamWriter results = File.CreateText(options.Results);
+                results.AutoFlush = true;
+                Run(options, results);
+            }
+
+            Draw(options);
+            return 0;
         }
-        catch (ArgumentException wrong)
+        catch (Exception wrong) when (wrong is ArgumentException or DataException or IOException)
         {
             Console.Error.WriteLine(wrong.Message);
             return 1;
         }
-
-        if (!options.Redraw)
-        {
-            using StreamWriter results = File.CreateText(options.Results);
-            results.AutoFlush = true;
-            Run(options, results);
-        }
-
-        Draw(options);
-        return 0;
     }
 
     private static void Run(Options options, StreamWriter results)
@@ -58,8 +57,13 @@ internal static class Program
         using var pool = new CpuPool();
         using var training = new ReplicaTraining(options, pool);
         var statistics = new ScalingStatistics(training.Linears);
-        var automatic = new AutomaticScalingOptions { DoublingSteps = options.Doubling };
-        GradientReducer[] reducers = [.. options.Replicas.Select(n => Reducer(n, GradientScaling.Automatic, sums[0]))];
+        (string Name, AutomaticScalingOptions Options)[] automatic =
+        [
+            ("Automatic, 1e-3", new() { DoublingSteps = options.Doubling, Threshold = 1e-3 }),
+            ("Automatic", new() { DoublingSteps = options.Doubling }),
+        ];
+        (string Name, GradientReducer Reducer)[] settled =
+            [.. options.Replicas.SelectMany(n => automatic.Select(a => (a.Name, Reducer(n, GradientScaling.Automatic, sums[0], a.Options))))];
         long start = Stopwatch.GetTimestamp();
         for (int step = 1; step <= options.Steps; step++)
         {
@@ -69,18 +73,18 @@ internal static class Program
                 Measure();
             }
 
-            foreach (GradientReducer reducer in reducers)
+            foreach ((_, GradientReducer reducer) in settled)
             {
                 Reduce(reducer);
             }
 
-            training.Optimize(reducers[^1].Mean);
+            training.Optimize(settled[^1].Reducer.Mean);
             if (step % MuInterval == 0 || step == 1)
             {
-                foreach (GradientReducer reducer in reducers)
+                foreach ((string name, GradientReducer reducer) in settled)
                 {
                     double[] mu = [.. training.Linears.Select((l, t) => (l.Layer, Log: Math.Log2(reducer.Factors[t]))).GroupBy(m => m.Layer).Select(g => Math.Round(Math.Pow(2, g.Average(m => m.Log)), 5))];
-                    Write(new JsonObject { ["kind"] = "mu", ["step"] = step, ["loss"] = Math.Round(loss, 4), ["replicas"] = reducer.Layout.Ranks, ["mu_by_block"] = JsonSerializer.SerializeToNode(mu) });
+                    Write(new JsonObject { ["kind"] = "mu", ["step"] = step, ["loss"] = Math.Round(loss, 4), ["replicas"] = reducer.Layout.Ranks, ["scaling"] = name, ["mu_by_block"] = JsonSerializer.SerializeToNode(mu) });
                 }
 
                 Console.Error.WriteLine($"step {step}: loss {loss:F3}, {Stopwatch.GetElapsedTime(start).TotalSeconds:F0} s");
@@ -91,7 +95,7 @@ internal static class Program
         {
             ["kind"] = "run", ["model"] = "TinyGpt", ["recipe"] = "Fp32", ["layers"] = options.Layers, ["width"] = options.Width, ["sequence"] = options.Sequence,
             ["micro_batch"] = 1, ["parameters"] = training.ParameterCount, ["fp8_elements"] = training.Tensors.Sum(t => t.Elements), ["data"] = training.Data, ["seed"] = options.Seed,
-            ["steps"] = options.Steps, ["mu_doubling_steps"] = options.Doubling, ["mu_threshold"] = automatic.Threshold, ["measured_steps"] = options.Measured,
+            ["steps"] = options.Steps, ["mu_doubling_steps"] = options.Doubling, ["mu_threshold"] = automatic[^1].Options.Threshold, ["measured_steps"] = options.Measured,
             ["seconds"] = Math.Round(Stopwatch.GetElapsedTime(start).TotalSeconds), ["workers"] = pool.Workers,
         });
         foreach (Row row in statistics.Rows())
@@ -104,24 +108,34 @@ internal static class Program
         // Every way on the gradients of this step; automatic scaling with the mu that training has reached.
         void Measure()
         {
-            foreach (GradientReducer settled in reducers)
+            foreach ((string Name, GradientSum Sum, ReductionOrder Order) sum in sums)
             {
-                foreach (GradientScaling scaling in Enum.GetValues<GradientScaling>())
+                foreach (int replicas in options.Replicas)
                 {
-                    foreach ((string Name, GradientSum Sum, ReductionOrder Order) sum in sums)
+                    foreach (GradientScaling scaling in (ReadOnlySpan<GradientScaling>)[GradientScaling.PreScaling, GradientScaling.PostScaling, GradientScaling.InverseSquareRoot])
                     {
-                        GradientReducer reducer = Reducer(settled.Layout.Ranks, scaling, sum);
-                        reducer.Restore(settled.Save());
-                        reducer.Measure = true;
-                        statistics.Add(settled.Layout.Ranks, scaling, sum.Name, Reduce(reducer));
+                        Add(scaling.ToString(), Reducer(replicas, scaling, sum, null));
                     }
+                }
+
+                foreach ((string name, GradientReducer reached) in settled)
+                {
+                    GradientReducer reducer = Reducer(reached.Layout.Ranks, GradientScaling.Automatic, sum, null);
+                    reducer.Restore(reached.Save());
+                    Add(name, reducer);
+                }
+
+                void Add(string name, GradientReducer reducer)
+                {
+                    reducer.Measure = true;
+                    statistics.Add(reducer.Layout.Ranks, name, sum.Name, Reduce(reducer));
                 }
             }
         }
 
-        GradientReducer Reducer(int replicas, GradientScaling scaling, (string Name, GradientSum Sum, ReductionOrder Order) sum) => new(
+        GradientReducer Reducer(int replicas, GradientScaling scaling, (string Name, GradientSum Sum, ReductionOrder Order) sum, AutomaticScalingOptions? knobs) => new(
             new GradientLayout(training.Tensors, replicas), new SimulatedReplicas(replicas, sum.Order, pool),
-            new GradientReductionOptions { Scaling = scaling, Sum = sum.Sum, Automatic = automatic }, pool);
+            new GradientReductionOptions { Scaling = scaling, Sum = sum.Sum, Automatic = knobs ?? new() }, pool);
 
         IReadOnlyList<ReductionNumerics> Reduce(GradientReducer reducer)
         {
@@ -143,7 +157,8 @@ internal static class Program
     {
         List<JsonObject> lines = [.. File.ReadLines(options.Results).Select(l => JsonNode.Parse(l)!.AsObject())];
         Row[] rows = [.. lines.Where(l => (string?)l["kind"] == "block").Select(l => l.Deserialize<Row>(format)!)];
-        JsonObject run = lines.Single(l => (string?)l["kind"] == "run");
+        JsonObject run = lines.Find(l => (string?)l["kind"] == "run")
+            ?? throw new ArgumentException($"{options.Results} has no line of kind \"run\": the run that wrote it was not finished.");
         string title = $"Gradients of TinyGpt ({run["layers"]} blocks, width {run["width"]}) in E4M3 over N replicas, by transformer block; mean of {run["measured_steps"]} steps up to step {run["steps"]}";
         File.WriteAllText(options.Chart, ScalingChart.Svg(title, rows));
     }

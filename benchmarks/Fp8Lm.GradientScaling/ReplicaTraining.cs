@@ -29,7 +29,7 @@ internal sealed class ReplicaTraining : IDisposable
     {
         this.options = options;
         program = Gpt.Definition.Program("Fp32");
-        var dims = new DimBinding(1, options.Sequence, 256, options.Sequence, options.Width, options.Width / 32, options.Layers);
+        var dims = new DimBinding(1, options.Sequence, 256, options.Sequence, options.Width, options.Width / Options.HeadSize, options.Layers);
         MemoryPlan plan = MemoryPlan.Create(Gpt.Definition, program, dims, checkpointing: false);
         session = new CpuSession(plan, pool);
         ParameterInitializer.Initialize(session, Gpt.Definition, options.Seed);

@@ -17,6 +17,7 @@ internal static class ScalingChart
         ("PostScaling", "ring", "post-scaling", "#d62728", ""),
         ("InverseSquareRoot", "ring", "1/sqrt(N)", "#7f7f7f", ""),
         ("Automatic", "ring", "automatic", "#2ca02c", ""),
+        ("Automatic, 1e-3", "ring", "automatic, 1e-3", "#ff7f0e", ""),
         ("Automatic", "tree", "automatic, tree", "#2ca02c", "7,3"),
         ("Automatic", "exchange", "automatic, summed in F32", "#2ca02c", "2,3"),
     ];

@@ -8,9 +8,9 @@ namespace Fp8Lm.ScalingBench;
 /// <summary>Means over tensors and measured steps of what a way to reduce has done, per transformer block.</summary>
 internal sealed class ScalingStatistics(IReadOnlyList<Linear> linears)
 {
-    private readonly Dictionary<(int Replicas, GradientScaling Scaling, string Sum, int Block), Sums> table = [];
+    private readonly Dictionary<(int Replicas, string Scaling, string Sum, int Block), Sums> table = [];
 
-    public void Add(int replicas, GradientScaling scaling, string sum, IReadOnlyList<ReductionNumerics> numerics)
+    public void Add(int replicas, string scaling, string sum, IReadOnlyList<ReductionNumerics> numerics)
     {
         for (int t = 0; t < numerics.Count; t++)
         {
@@ -25,7 +25,7 @@ internal sealed class ScalingStatistics(IReadOnlyList<Linear> linears)
     }
 
     public IEnumerable<Row> Rows() => table
-        .OrderBy(e => e.Key.Replicas).ThenBy(e => e.Key.Sum, StringComparer.Ordinal).ThenBy(e => e.Key.Scaling).ThenBy(e => e.Key.Block)
+        .OrderBy(e => e.Key.Replicas).ThenBy(e => e.Key.Sum, StringComparer.Ordinal).ThenBy(e => e.Key.Scaling, StringComparer.Ordinal).ThenBy(e => e.Key.Block)
         .Select(e => e.Value.Row(e.Key.Replicas, e.Key.Scaling, e.Key.Sum, e.Key.Block));
 
     private sealed class Sums
@@ -49,14 +49,14 @@ internal sealed class ScalingStatistics(IReadOnlyList<Linear> linears)
             records++;
         }
 
-        public Row Row(int replicas, GradientScaling scaling, string sum, int block) => new(
-            replicas, scaling.ToString(), sum, block, underflow / elements, overflow / elements, meanUnderflow / elements, decibels / records, Math.Pow(2, logMu / records), records);
+        public Row Row(int replicas, string scaling, string sum, int block) => new(
+            replicas, scaling, sum, block, underflow / elements, overflow / elements, meanUnderflow / elements, decibels / records, Math.Pow(2, logMu / records), records);
     }
 }
 
 /// <summary>One line of the results.</summary>
 /// <param name="Replicas">N.</param>
-/// <param name="Scaling">Name of the <see cref="GradientScaling"/>.</param>
+/// <param name="Scaling">Name of the <see cref="GradientScaling"/>; <c>Automatic, 1e-3</c> has the threshold of the authors' pull request.</param>
 /// <param name="Sum">ring, tree or exchange.</param>
 /// <param name="Block">Transformer block.</param>
 /// <param name="Underflow">Share of payload elements that became zero.</param>
