@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Diagnostics.Metrics;
 using System.Linq;
+using System.Threading;
 using Fp8Lm.Collectives;
 using Fp8Lm.Cpu;
 using Fp8Lm.Execution;
@@ -162,6 +163,44 @@ public sealed class GradientReducerTests : IDisposable
             float[] sums = [.. Enumerable.Range(0, sizes[t]).Select(i => seen.BeforeExchange.Aggregate(0f, (s, codes) => s + Decode(codes[layout.Offsets[t] + i])))];
             float ratio = PowerOfTwoScale.FromAmax(sums.Max(Math.Abs), format == ElementFormat.E4M3 ? 448f : 57344f, 1f);
             Assert.All(reducer.Payloads, p => Assert.Equal(sums.Select(s => Encode(s * ratio)), p.Tensor(t).ToArray()));
+        }
+    }
+
+    [Theory]
+    [InlineData(GradientSum.Fp8)]
+    [InlineData(GradientSum.ExchangeF32)]
+    public void One_rank_per_process_gives_what_all_in_one_process_give(GradientSum sum)
+    {
+        const int Ranks = 5, Steps = 3;
+        int[] sizes = [3001, 70];
+        float[][][] Gradients(int step) => [.. Enumerable.Range(0, Ranks).Select(r => sizes.Select((n, t) => Collectives.Gradients.Wild((step * 100) + (r * 10) + t, n)).ToArray())];
+        var options = new GradientReductionOptions { Sum = sum };
+        GradientReducer together = Reducer(Ranks, sizes, options);
+        using var group = new ThreadedRanks(new SimulatedReplicas(Ranks, ReductionOrder.Ring, pool));
+        GradientReducer[] apart = [.. Enumerable.Range(0, Ranks).Select(r => new GradientReducer(Layout(Ranks, sizes), group.Rank(r), options, pool) { Measure = true })];
+        together.Measure = true;
+        for (int step = 0; step < Steps; step++)
+        {
+            float[][][] gradients = Gradients(step);
+            IReadOnlyList<ReductionNumerics> expected = Reduce(together, gradients);
+            var seen = new IReadOnlyList<ReductionNumerics>[Ranks];
+            Thread[] threads = [.. Enumerable.Range(0, Ranks).Select(r => new Thread(() => seen[r] = Reduce(apart[r], [gradients[r]])))];
+            Array.ForEach(threads, t => t.Start());
+            Array.ForEach(threads, t => t.Join());
+            for (int r = 0; r < Ranks; r++)
+            {
+                Assert.Equal(together.Mean.Codes.ToArray(), apart[r].Mean.Codes.ToArray());
+                Assert.Equal(together.Save().Mu, apart[r].Save().Mu);
+                for (int t = 0; t < sizes.Length; t++)
+                {
+                    Assert.Equal(together.Mean.Scale(t), apart[r].Mean.Scale(t));
+                    Assert.Equal(
+                        (expected[t].Overflow, expected[t].Saturation, expected[t].Amax, expected[t].Mu), (seen[r][t].Overflow, seen[r][t].Saturation, seen[r][t].Amax, seen[r][t].Mu));
+                    Assert.Equal(expected[t].SignalToNoise, seen[r][t].SignalToNoise, 1e-9);
+                }
+            }
+
+            Assert.Equal(expected[0].Underflow, seen.Average(s => s[0].Underflow), 1e-12);
         }
     }
 
