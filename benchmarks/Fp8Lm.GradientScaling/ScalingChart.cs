@@ -9,31 +9,31 @@ namespace Fp8Lm.ScalingBench;
 /// <summary>Draws Figure 7: a column per number of replicas; rows for underflow, overflow and signal-to-noise ratio; transformer blocks from left to right.</summary>
 internal static class ScalingChart
 {
-    private const int PanelWidth = 270, PanelHeight = 170, Left = 62, Top = 74, GapX = 40, GapY = 46;
+    private const int PanelWidth = 270, PanelHeight = 170, Left = 62, Top = 74, GapX = 50, GapY = 46;
 
     private static readonly (string Scaling, string Sum, string Label, string Color, string Dash)[] lines =
     [
         ("PreScaling", "ring", "pre-scaling", "#1f77b4", ""),
         ("PostScaling", "ring", "post-scaling", "#d62728", ""),
         ("InverseSquareRoot", "ring", "1/sqrt(N)", "#7f7f7f", ""),
-        ("Automatic", "ring", "automatic", "#2ca02c", ""),
         ("Automatic, 1e-3", "ring", "automatic, 1e-3", "#ff7f0e", ""),
+        ("Automatic", "ring", "automatic", "#2ca02c", ""),
         ("Automatic", "tree", "automatic, tree", "#2ca02c", "7,3"),
         ("Automatic", "exchange", "automatic, summed in F32", "#2ca02c", "2,3"),
     ];
 
     private static readonly (string Title, Func<Row, double> Value, bool Shares)[] measures =
     [
-        ("underflow: share of payload elements", r => r.Underflow, true),
-        ("overflow: share of the sum's elements at 448", r => r.Overflow, true),
-        ("SNR of the mean against F64, dB", r => r.SnrDb, false),
+        ("underflow of the payloads, share", r => r.Underflow, true),
+        ("overflow of the sum, share", r => r.Overflow, true),
+        ("SNR of the mean, dB", r => r.SnrDb, false),
     ];
 
     public static string Svg(string title, IReadOnlyList<Row> rows)
     {
         int[] replicas = [.. rows.Select(r => r.Replicas).Distinct().Order()];
         int blocks = rows.Max(r => r.Block) + 1;
-        int width = Left + (replicas.Length * (PanelWidth + GapX)), height = Top + (measures.Length * (PanelHeight + GapY));
+        int width = Left + (replicas.Length * (PanelWidth + GapX)), height = Top + 10 + (measures.Length * (PanelHeight + GapY));
         var svg = new StringBuilder();
         Append($"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">");
         Append($"<rect width=\"100%\" height=\"100%\" fill=\"white\"/>");
@@ -43,7 +43,7 @@ internal static class ScalingChart
         {
             Append($"<line x1=\"{legend:F0}\" x2=\"{legend + 22:F0}\" y1=\"40\" y2=\"40\" stroke=\"{color}\" stroke-width=\"2\" stroke-dasharray=\"{dash}\"/>");
             Append($"<text x=\"{legend + 27:F0}\" y=\"44\">{label}</text>");
-            legend += 48 + (6.4 * label.Length);
+            legend += 44 + (6.2 * label.Length);
         }
 
         for (int m = 0; m < measures.Length; m++)
