@@ -2,7 +2,8 @@
 """docs/profile.md from the JSON lines of `gpu-speed.sh run DIR --profile`: where the time of each case goes, its floors, the gap, and what would close it.
 
 usage: profile_page.py RESULTS.jsonl > docs/profile.md
-Floors: FLOPs at the dense peak of the tensor cores (FP8 1979, bf16 989 TFLOP/s), bytes that must move at the measured bandwidth of a device copy.
+Floors: FLOPs at the dense peak of the tensor cores (FP8 1979, bf16 989 TFLOP/s), bytes that must move at 4.3 TB/s, about what
+kernels that mostly read reach on an H200 (a plain copy of 2 GiB: 3.3).
 """
 import json, re, sys
 
@@ -31,7 +32,7 @@ def main():
     run = next((r for r in rows if r.get("run") == "gpu-speed"), {})
     print("# Profile\n\nWhere a step goes on one GPU, case by case: written by `benchmarks/profile_page.py` from")
     print(f"`{sys.argv[1]}` ({run.get('date')}, {run.get('gpu')}); the command of the run is in [performance.md](performance.md).")
-    print(f"Floors of a kernel: its FLOPs at {FP8 / 1e12:.0f} (FP8) or {BF16 / 1e12:.0f} TFLOP/s (bf16), its bytes at {COPY / 1e12:.1f} TB/s; the larger counts. At full load the GPU runs")
+    print(f"Floors of a kernel: its FLOPs at {FP8 / 1e12:.0f} (FP8) or {BF16 / 1e12:.0f} TFLOP/s (bf16), its bytes at {COPY / 1e12:.1f} TB/s (reading; a plain copy reaches 3.3); the larger counts. At full load the GPU runs")
     print("into its power limit: cuBLASLt reaches 60 to 75 % of the peak on random numbers. Kernels are timed launch by launch, which leaves out overlap and graph, so their sum is not the step.\n")
     cases = {}
     for r in rows:
