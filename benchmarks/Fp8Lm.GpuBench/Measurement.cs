@@ -133,7 +133,7 @@ internal sealed class Measurement : IDisposable
     /// </summary>
     private void Step(Session target)
     {
-        target.Clear(target.GradientArena, target.ParameterElements * sizeof(float));
+        target.ClearGradients();
         program.TrainMicroBatch(target);
         if (bench.Trains)
         {

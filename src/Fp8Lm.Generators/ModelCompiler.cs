@@ -105,7 +105,7 @@ internal static class ModelCompiler
         printed.Add(("FusionGrouping", GraphPrinter.Print(graph, fusion)));
         BufferPlan buffers = Guard("StorageAssignment", () => StorageAssignment.Run(graph, fusion, recipe));
         printed.Add(("StorageAssignment", GraphPrinter.Print(buffers)));
-        LoweringContext context = new(graph, fusion, buffers);
+        LoweringContext context = new(graph, fusion, buffers, recipe);
         List<KernelProgram> kernels = Guard("KernelLowering", () => KernelLowering.Run(context, spec.Name));
         return new CompiledProgram(recipe, graph, fusion, buffers, context, kernels, printed);
 

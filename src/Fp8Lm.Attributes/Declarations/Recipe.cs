@@ -14,6 +14,28 @@ public enum Recipe
 
     /// <summary><see cref="TransformerEngine"/> with every scale taken from the very tensor it applies to.</summary>
     TransformerEngineCurrent,
+
+    /// <summary>FP8-LM, level 1: <see cref="TransformerEngine"/> with E4M3 weight gradients and FP16 weights with a scale; 11 bytes a parameter of the layers.</summary>
+    Fp8LmO1,
+
+    /// <summary>FP8-LM, level 2: level 1 with an E4M3 first and an FP16 second moment; 6 bytes a parameter of the layers.</summary>
+    Fp8LmO2,
+
+    /// <summary>FP8-LM, level 3: level 2 with the weights stored in E4M3 beside their FP16 master; 7 bytes a parameter of the layers.</summary>
+    Fp8LmO3,
+}
+
+/// <summary>How long the copies of a weight live that GEMMs read.</summary>
+public enum WeightCopies
+{
+    /// <summary>Both layouts are written once per optimizer step and kept: fastest, two bytes a parameter in FP8.</summary>
+    PerStep,
+
+    /// <summary>The row-major copy is kept, one byte a parameter; the transposed one is made anew wherever an input gradient reads it.</summary>
+    RowMajorPerStep,
+
+    /// <summary>None is kept: every product of a layer casts the master again.</summary>
+    PerUse,
 }
 
 /// <summary>Storage format of a kind of tensor.</summary>

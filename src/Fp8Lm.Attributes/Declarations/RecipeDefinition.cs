@@ -27,20 +27,23 @@ public sealed class RecipeDefinition
     /// <summary>Gradients of such layers' outputs, as the GEMM reads them.</summary>
     public Format OutputGradient { get; init; }
 
-    /// <summary>Gradients of weights, as stored and accumulated.</summary>
+    /// <summary>Gradients of the weights of such layers, as stored and accumulated: F32, or E4M3 or E5M2 with a scale per tensor (FP8-LM, section 2.1). All others are F32.</summary>
     public Format WeightGradient { get; init; }
 
     /// <summary>Embedding table and output head.</summary>
     public Format Head { get; init; }
 
-    /// <summary>Master weights.</summary>
+    /// <summary>Master weights of such layers: F32, BF16, or F16, E4M3 or E5M2 with a scale per tensor. All others are F32.</summary>
     public Format Master { get; init; }
 
-    /// <summary>First moment of Adam.</summary>
+    /// <summary>First moment of Adam of every parameter: F32, BF16, or F16, E4M3 or E5M2 with a scale per tensor.</summary>
     public Format FirstMoment { get; init; }
 
-    /// <summary>Second moment of Adam.</summary>
+    /// <summary>Second moment of Adam of every parameter: as <see cref="FirstMoment"/>.</summary>
     public Format SecondMoment { get; init; }
+
+    /// <summary>How long copies of weights live; other than <see cref="WeightCopies.PerStep"/> only with a master, gradient or moment of fewer than 32 bits.</summary>
+    public WeightCopies Copies { get; init; }
 
     /// <summary>What collectives move.</summary>
     public Format Payload { get; init; }

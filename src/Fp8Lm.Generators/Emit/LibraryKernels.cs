@@ -1,4 +1,5 @@
 using System.Collections.Generic;
+using System.Linq;
 using Fp8Lm.Generators.Emit.Cuda;
 using Fp8Lm.Generators.Kernels;
 using Fp8Lm.Generators.Model;
@@ -46,10 +47,47 @@ internal static class LibraryKernels
     private static readonly LibraryKernel ClearAmax = new("clear_amax", "Row", "row/row.cuh", "", "global::Fp8Lm.Cpu.Scaling.ClearAmax", "new RowGeometry(static _ => 16, static _ => 1)",
         [P("amax", ElementType.U32, true), P("slots", ElementType.Int64)]);
 
-    public static IReadOnlyList<LibraryKernel> Of(RecipeSpec recipe) => recipe.Scaling switch
+    private static readonly LibraryKernel StateScales = new("state_scales", "ScaledOptimizer", "optim/segmented_adamw.cuh", "optim::StateScales", "CpuKernels.StateScales", "NoGeometry.Instance",
+        [P("segments", ElementType.Segment), P("count", ElementType.Int64), P("scale", ElementType.F32, true), P("inverse", ElementType.F32, true), P("amax", ElementType.U32, true), P("weight_scale", ElementType.F32, true), P("weight_inverse", ElementType.F32, true), P("master_maximum", ElementType.Int64), P("first_maximum", ElementType.Int64), P("second_maximum", ElementType.Int64), P("weight_maximum", ElementType.Int64)]);
+
+    private static readonly LibraryKernel GradientAmax = new("gradient_amax", "ScaledOptimizer", "optim/segmented_adamw.cuh", "optim::GradientAmax", "CpuKernels.GradientAmax", "NoGeometry.Instance",
+        [P("amax", ElementType.U32, true), P("count", ElementType.Int64)]);
+
+    public static IReadOnlyList<LibraryKernel> Of(RecipeSpec recipe)
     {
-        ScalePolicy.Delayed => [LossSum, GradientNorm, AdamW, ScaleUpdate],
-        ScalePolicy.Current => [LossSum, GradientNorm, AdamW, ClearAmax],
-        _ => [LossSum, GradientNorm, AdamW],
-    };
+        List<LibraryKernel> kernels = [LossSum, .. recipe.ScaledStates ? Scaled(recipe) : [GradientNorm, AdamW]];
+        if (recipe.Scaling != ScalePolicy.None)
+        {
+            kernels.Add(recipe.Scaling == ScalePolicy.Delayed ? ScaleUpdate : ClearAmax);
+        }
+
+        return kernels;
+    }
+
+    /// <summary>The optimizer of recipes whose states have formats of their own.</summary>
+    private static IEnumerable<LibraryKernel> Scaled(RecipeSpec recipe)
+    {
+        string cuda = $"optim::SegmentedAdamW<{string.Join(", ", States(recipe).Select(CudaText.Type))}>", cpu = $"<{string.Join(", ", States(recipe).Select(State))}>";
+        ElementType Of(Format format, Format others) => format == others ? LoweringContext.TypeOf(format) : ElementType.Bytes;
+        KernelParam[] arenas =
+        [
+            P("master", Of(recipe.Master, Format.F32), true), P("gradient", Of(recipe.WeightGradient, Format.F32)), P("m", LoweringContext.TypeOf(recipe.FirstMoment), true), P("v", LoweringContext.TypeOf(recipe.SecondMoment), true),
+            P("segments", ElementType.Segment), P("count", ElementType.Int64), P("tiles", ElementType.Int64),
+        ];
+        yield return new("gradient_norm", "ScaledOptimizer", "optim/gradient_norm.cuh", $"optim::SegmentedGradientNorm<{CudaText.Type(recipe.WeightGradient)}>", $"CpuKernels.ScaledGradientNorm<{State(recipe.WeightGradient)}>", "NoGeometry.Instance",
+            [arenas[1], P("segments", ElementType.Segment), P("count", ElementType.Int64), P("tiles", ElementType.Int64), P("inverse", ElementType.F32), P("amax", ElementType.U32), P("state", ElementType.State, true), P("scratch", ElementType.F32, true)]);
+        yield return new("adamw_amax", "ScaledOptimizer", "optim/segmented_adamw.cuh", cuda + "::Amax", "CpuKernels.ScaledAdamAmax" + cpu, "NoGeometry.Instance",
+            [.. arenas.Select(a => P(a.Name, a.Type)), P("inverse", ElementType.F32), P("amax", ElementType.U32, true), P("state", ElementType.State)]);
+        yield return new("adamw_store", "ScaledOptimizer", "optim/segmented_adamw.cuh", cuda + "::Store", "CpuKernels.ScaledAdamStore" + cpu, "NoGeometry.Instance",
+            [.. arenas, P("scale", ElementType.F32), P("inverse", ElementType.F32), P("amax", ElementType.U32), P("state", ElementType.State)]);
+        yield return StateScales;
+        if (RecipeSpec.IsFp8(recipe.WeightGradient))
+        {
+            yield return GradientAmax;
+        }
+    }
+
+    private static Format[] States(RecipeSpec recipe) => [recipe.Master, recipe.WeightGradient, recipe.FirstMoment, recipe.SecondMoment];
+
+    private static string State(Format format) => format + "State";
 }

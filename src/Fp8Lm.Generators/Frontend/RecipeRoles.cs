@@ -11,7 +11,8 @@ namespace Fp8Lm.Generators.Frontend;
 /// <summary>The roles of a user's recipe: what each may be, and what goes together.</summary>
 internal static class RecipeRoles
 {
-    private static readonly Format[] Operand = [Format.F32, Format.BF16, Format.E4M3, Format.E5M2], Stored = [Format.F32, Format.BF16], Exact = [Format.F32];
+    private static readonly Format[] Operand = [Format.F32, Format.BF16, Format.E4M3, Format.E5M2], Stored = [Format.F32, Format.BF16], Exact = [Format.F32],
+        Gradient = [Format.F32, Format.E4M3, Format.E5M2], State = [Format.F32, Format.BF16, Format.F16, Format.E4M3, Format.E5M2];
 
     private static readonly (string Role, Func<RecipeSpec, Format> Get, Format[] Allowed)[] Roles =
     [
@@ -19,11 +20,11 @@ internal static class RecipeRoles
         ("Input", r => r.Input, Operand),
         ("Weight", r => r.Weight, Operand),
         ("OutputGradient", r => r.OutputGradient, Operand),
-        ("WeightGradient", r => r.WeightGradient, Exact),
+        ("WeightGradient", r => r.WeightGradient, Gradient),
         ("Head", r => r.Head, Stored),
-        ("Master", r => r.Master, Exact),
-        ("FirstMoment", r => r.FirstMoment, Exact),
-        ("SecondMoment", r => r.SecondMoment, Exact),
+        ("Master", r => r.Master, State),
+        ("FirstMoment", r => r.FirstMoment, State),
+        ("SecondMoment", r => r.SecondMoment, State),
         ("Payload", r => r.Payload, Exact),
     ];
 
@@ -45,6 +46,7 @@ internal static class RecipeRoles
             "SecondMoment" => recipe with { SecondMoment = (Format)number },
             "Payload" => recipe with { Payload = (Format)number },
             "Scaling" => recipe with { Scaling = (ScalePolicy)number },
+            "Copies" => recipe with { Copies = (WeightCopies)number },
             "AmaxHistory" => recipe with { AmaxHistory = number },
             "Margin" => recipe with { Margin = number },
             "PowerOfTwoScales" => recipe with { PowerOfTwoScales = flag },
@@ -88,6 +90,16 @@ internal static class RecipeRoles
         if (wide.FirstOrDefault(o => o.Format != recipe.Compute) is { Role: { } role })
         {
             return (role, role + " is not FP8, so it must have the format of Compute, " + recipe.Compute);
+        }
+
+        if (recipe.Master != Format.F32 && recipe.Weight == Format.F32)
+        {
+            return ("Master", "GEMMs read F32 weights in place, so Master must be F32 unless Weight is BF16 or FP8");
+        }
+
+        if (recipe.Copies != WeightCopies.PerStep && !recipe.ScaledStates)
+        {
+            return ("Copies", "copies of weights can only be left out where the optimizer keeps their scales; make Master, WeightGradient or a moment smaller than F32, or use 'WeightCopies.PerStep'");
         }
 
         return recipe.Head != recipe.Compute ? ("Head", "Head must have the format of Compute, " + recipe.Compute)

@@ -80,6 +80,12 @@ internal sealed class Graph(ModelSpec spec)
 
     public List<ScaleFamily> Scales { get; } = [];
 
+    /// <summary>Weights whose gradient, master and copies have the formats of the recipe's roles; those of all other parameters are F32.</summary>
+    public HashSet<int> LinearWeights { get; } = [];
+
+    /// <summary>Scale family of the FP8 copies of a weight whose scale the optimizer keeps.</summary>
+    public Dictionary<int, int> WeightScales { get; } = [];
+
     /// <summary>Logits before the loss, the value that text generation reads; lives in the head block.</summary>
     public Value Logits { get; set; }
 

@@ -67,6 +67,9 @@ internal sealed record NodeData
     /// <summary>The cast derives its scale from an amax that is complete when its kernel starts (current scaling).</summary>
     public bool CurrentScale { get; init; }
 
+    /// <summary>The optimizer keeps the scale, so the cast records no amax.</summary>
+    public bool FixedScale { get; init; }
+
     public override string ToString()
     {
         List<string> parts = [];
@@ -119,6 +122,11 @@ internal sealed record NodeData
         if (CurrentScale)
         {
             parts.Add("current");
+        }
+
+        if (FixedScale)
+        {
+            parts.Add("fixed");
         }
 
         return parts.Count == 0 ? "" : "{" + string.Join(", ", parts) + "}";

@@ -10,8 +10,14 @@ internal enum OpCode
     Constant,
     CarryIn,
     CarryOut,
+    /// <summary>What the gradient of a weight holds so far.</summary>
+    Gradient,
     LabelWeight,
     LossScale,
+    /// <summary>The reciprocal scale of a master weight.</summary>
+    MasterInverse,
+    /// <summary>The reciprocal scale of a weight's gradient.</summary>
+    GradientInverse,
     Position,
     Column,
     Uniform,
@@ -77,6 +83,8 @@ internal enum OpCode
 
     // Sinks.
     AccumulateGradient,
+    /// <summary>Replaces a weight's gradient by a cast with a scale from its own amax.</summary>
+    StoreGradient,
     AccumulateColumnSum,
     EmbedGradient,
     PositionGradient,

@@ -27,6 +27,9 @@ internal static class OpTable
         [OpCode.Constant] = new(OpClass.Leaf, 0),
         [OpCode.CarryIn] = new(OpClass.Leaf, 0),
         [OpCode.CarryOut] = new(OpClass.Leaf, 0),
+        [OpCode.Gradient] = new(OpClass.Leaf, 0),
+        [OpCode.MasterInverse] = new(OpClass.Elementwise, 0),
+        [OpCode.GradientInverse] = new(OpClass.Elementwise, 0),
         [OpCode.LabelWeight] = new(OpClass.Elementwise, 1),
         [OpCode.LossScale] = new(OpClass.Elementwise, 0),
         [OpCode.Position] = new(OpClass.Elementwise, 0),
@@ -86,6 +89,7 @@ internal static class OpTable
         [OpCode.ColumnSum] = new(OpClass.Cast, 1),
 
         [OpCode.AccumulateGradient] = new(OpClass.Sink, 1),
+        [OpCode.StoreGradient] = new(OpClass.Sink, 2),
         [OpCode.AccumulateColumnSum] = new(OpClass.Sink, 1),
         [OpCode.EmbedGradient] = new(OpClass.Sink, 2),
         [OpCode.PositionGradient] = new(OpClass.Sink, 1),

@@ -98,7 +98,9 @@ internal sealed class BodyBuilder
                 stage.Outputs.Add(Quantize(node));
                 break;
             case OpCode.Amax:
-                stage.Outputs.Add(new AmaxOutput(Operand(node.Inputs[0]), context.Scale(program, node, "Amax", ElementType.U32, true)));
+                stage.Outputs.Add(new AmaxOutput(Operand(node.Inputs[0]), node.Data.Scale < 0
+                    ? context.StateScale(program, node.Data.Index, "GradientAmax", ElementType.U32, true)
+                    : context.Scale(program, node, "Amax", ElementType.U32, true)));
                 break;
             case OpCode.ColumnSum:
                 Storage sums = context.Buffers.Places[node.Out()];
@@ -107,6 +109,13 @@ internal sealed class BodyBuilder
             case OpCode.AccumulateGradient:
                 KernelParam gradient = context.Gradient(program, node.Data.Index);
                 stage.Outputs.Add(new StoreOutput(Operand(node.Inputs[0]), gradient, new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, program.Space.Columns, true), Accumulate: true));
+                break;
+            case OpCode.StoreGradient:
+                stage.Outputs.Add(new QuantizeOutput(
+                    Operand(node.Inputs[0]), node.Data.Format, context.Gradient(program, node.Data.Index), new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, program.Space.Columns, true),
+                    null, null, null, null, context.StateScale(program, node.Data.Index, "GradientScale", ElementType.F32, true),
+                    context.StateScale(program, node.Data.Index, "GradientInverse", ElementType.F32, true),
+                    context.StateScale(program, node.Data.Index, "GradientAmax", ElementType.U32, false), CurrentScale: true) { KeepsScale = true });
                 break;
             case OpCode.LossRow:
                 stage.Outputs.Add(new RowOutput(Operand(node.Inputs[0]), context.Fixed(program, "row_loss", ElementType.F32, "RowLoss", true), RowIndex));
@@ -148,7 +157,7 @@ internal sealed class BodyBuilder
             operand, node.Data.Format, row, access, transposed, pitch, offset, rowMajor,
             context.Scale(program, node, "Scale", ElementType.F32, node.Data.CurrentScale),
             node.Data.CurrentScale ? context.Scale(program, node, "ScaleInverse", ElementType.F32, true) : null,
-            context.Scale(program, node, "Amax", ElementType.U32, true), node.Data.CurrentScale);
+            node.Data.FixedScale ? null : context.Scale(program, node, "Amax", ElementType.U32, true), node.Data.CurrentScale);
     }
 
     // ---- Values -----------------------------------------------------------------------------------------------------------------------
@@ -207,7 +216,7 @@ internal sealed class BodyBuilder
                 names[value] = name = Fresh("x");
                 statements.Add(Load(name, FusionPlan.Peel(value.Node.Inputs[0]), null));
                 return name;
-            case OpCode.LabelWeight or OpCode.LossScale or OpCode.Position or OpCode.Column or OpCode.Uniform or OpCode.IsLabel:
+            case OpCode.LabelWeight or OpCode.LossScale or OpCode.MasterInverse or OpCode.GradientInverse or OpCode.Position or OpCode.Column or OpCode.Uniform or OpCode.IsLabel:
                 names[value] = name = Fresh("v");
                 statements.Add(new SpecialStatement(name, value.Node, SpecialParam(value.Node)));
                 return name;
@@ -222,7 +231,7 @@ internal sealed class BodyBuilder
     /// <summary>Stored by another kernel, or a weight.</summary>
     private bool IsLoaded(Value value)
     {
-        if (value.Op == OpCode.Parameter)
+        if (value.Op is OpCode.Parameter or OpCode.Gradient)
         {
             return true;
         }
@@ -235,6 +244,11 @@ internal sealed class BodyBuilder
         if (value.Op == OpCode.Parameter)
         {
             return new LoadStatement(name, context.Master(program, value.Node.Data.Index), context.WeightAccess(value.Type, program.Space), null, swap);
+        }
+
+        if (value.Op == OpCode.Gradient)
+        {
+            return new LoadStatement(name, context.Gradient(program, value.Node.Data.Index, write: false), context.WeightAccess(value.Type, program.Space), null, swap);
         }
 
         Storage place = context.Buffers.Places[value];
@@ -257,6 +271,10 @@ internal sealed class BodyBuilder
         {
             case OpCode.LossScale:
                 return context.Fixed(program, "state", ElementType.State, "s.State", false);
+            case OpCode.MasterInverse:
+                return context.StateScale(program, node.Data.Index, "MasterInverse", ElementType.F32, false);
+            case OpCode.GradientInverse:
+                return context.StateScale(program, node.Data.Index, "GradientInverse", ElementType.F32, false);
             case OpCode.Uniform:
                 context.Layer(program);
                 return context.Fixed(program, "state", ElementType.State, "s.State", false);

@@ -62,7 +62,7 @@ internal sealed class KernelLowering
                 break;
         }
 
-        List<Node> outputs = [.. group.Members.Where(m => m.Op is OpCode.Quantize or OpCode.Amax or OpCode.ColumnSum or OpCode.AccumulateGradient or OpCode.LossRow)];
+        List<Node> outputs = [.. group.Members.Where(m => m.Op is OpCode.Quantize or OpCode.Amax or OpCode.ColumnSum or OpCode.AccumulateGradient or OpCode.StoreGradient or OpCode.LossRow)];
         List<Value> stores = [.. group.Stores.Where(v => v.Op is not OpCode.Quantize and not OpCode.ColumnSum && !(group.Anchor?.Op == OpCode.Attention && v.Index == 1 && v.Node == group.Anchor))];
         int count = group.Anchor?.Op == OpCode.AttentionGradKeyValue ? 2 : 1;
         for (int i = 0; i < count; i++)

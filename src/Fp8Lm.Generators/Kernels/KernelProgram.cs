@@ -18,6 +18,10 @@ internal enum ElementType
     /// <summary>Bits of an amax.</summary>
     U32,
     State,
+    /// <summary>The table that kernels of the optimizer walk over.</summary>
+    Segment,
+    /// <summary>Elements of several formats.</summary>
+    Bytes,
     /// <summary>A 64-bit integer, not a pointer.</summary>
     Int64,
 }
@@ -73,10 +77,14 @@ internal abstract record Output(string Operand);
 /// <summary>Stores a value per element (or per row).</summary>
 internal sealed record StoreOutput(string Operand, KernelParam Param, Access Access, bool Accumulate = false) : Output(Operand);
 
-/// <summary>Casts to FP8 with a scale: row-major and/or transposed copy, and the amax of what was cast.</summary>
+/// <summary>Casts to FP8 with a scale: row-major and/or transposed copy, and the amax of what was cast (null where the optimizer keeps the scale).</summary>
 internal sealed record QuantizeOutput(
     string Operand, Format Format, KernelParam? Row, Access? RowAccess, KernelParam? Transposed, DimExpr? TransposedPitch, DimExpr? TransposedOffset, Access? TransposedRowMajor,
-    KernelParam Scale, KernelParam? ScaleInverse, KernelParam Amax, bool CurrentScale) : Output(Operand);
+    KernelParam Scale, KernelParam? ScaleInverse, KernelParam? Amax, bool CurrentScale) : Output(Operand)
+{
+    /// <summary>A state of the optimizer: its scale is a power of two and stays where the amax says nothing.</summary>
+    public bool KeepsScale { get; init; }
+}
 
 /// <summary>Records the largest magnitude.</summary>
 internal sealed record AmaxOutput(string Operand, KernelParam Amax) : Output(Operand);

@@ -8,8 +8,10 @@ using Fp8Lm.Generators.Model;
 namespace Fp8Lm.Generators.Kernels;
 
 /// <summary>Arguments of kernels: which address stands behind a value, a weight, a scale, in the words of the emitted dispatch.</summary>
-internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan buffers)
+internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan buffers, RecipeSpec recipe)
 {
+    public RecipeSpec Recipe { get; } = recipe;
+
     public Graph Graph { get; } = graph;
 
     public FusionPlan Fusion { get; } = fusion;
@@ -91,13 +93,33 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
     public KernelParam Master(KernelProgram program, int parameter)
     {
         ParameterSpec spec = Graph.Spec.Parameters[parameter];
-        return Param(program, Leaf(spec.Path), ElementType.F32, $"s.Master({ParameterName(parameter)}, {(spec.Loop >= 0 ? "layer" : "0")})", false);
+        return Param(program, Leaf(spec.Path), TypeOf(MasterFormat(parameter)), $"s.Master({ParameterName(parameter)}, {(spec.Loop >= 0 ? "layer" : "0")})", false);
     }
 
-    public KernelParam Gradient(KernelProgram program, int parameter)
+    public KernelParam Gradient(KernelProgram program, int parameter, bool write = true)
     {
         ParameterSpec spec = Graph.Spec.Parameters[parameter];
-        return Param(program, Leaf(spec.Path) + "_gradient", ElementType.F32, $"s.Gradient({ParameterName(parameter)}, {(spec.Loop >= 0 ? "layer" : "0")})", true);
+        return Param(program, Leaf(spec.Path) + "_gradient", TypeOf(GradientFormat(parameter)), $"s.Gradient({ParameterName(parameter)}, {(spec.Loop >= 0 ? "layer" : "0")})", write);
+    }
+
+    /// <summary>Format of a parameter's master weights.</summary>
+    public Format MasterFormat(int parameter) => Graph.LinearWeights.Contains(parameter) ? Recipe.Master : Format.F32;
+
+    /// <summary>Format of a parameter's gradient.</summary>
+    public Format GradientFormat(int parameter) => Graph.LinearWeights.Contains(parameter) ? Recipe.WeightGradient : Format.F32;
+
+    /// <summary>Address of a scale, its inverse, or an amax of what the optimizer keeps for a parameter.</summary>
+    public KernelParam StateScale(KernelProgram program, int parameter, string what, ElementType type, bool write)
+    {
+        ParameterSpec spec = Graph.Spec.Parameters[parameter];
+        string name = Leaf(spec.Path) + (what switch
+        {
+            "GradientScale" => "_gradient_scale",
+            "GradientInverse" => "_gradient_inverse",
+            "GradientAmax" => "_gradient_amax",
+            _ => "_master_inverse",
+        });
+        return Param(program, name, type, $"s.{what}({ParameterName(parameter)}, {(spec.Loop >= 0 ? "layer" : "0")})", write);
     }
 
     /// <summary>Address of a scale, its inverse, or an amax of the slot a node names.</summary>

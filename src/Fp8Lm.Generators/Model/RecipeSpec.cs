@@ -21,6 +21,17 @@ public enum ScalePolicy
     Current,
 }
 
+/// <summary>How long the copies of a weight live that GEMMs read.</summary>
+public enum WeightCopies
+{
+    /// <summary>Both layouts are written once per optimizer step and kept.</summary>
+    PerStep,
+    /// <summary>The row-major copy is kept; the transposed one is made anew wherever an input gradient reads it.</summary>
+    RowMajorPerStep,
+    /// <summary>None is kept: every product of a layer casts the master again.</summary>
+    PerUse,
+}
+
 /// <summary>
 /// A recipe is a table: the format of every tensor role, and how FP8 scales follow the data. Built-in recipes and a user's own are the
 /// same record; the passes look up roles and never ask for a recipe by name.
@@ -86,7 +97,28 @@ public sealed record RecipeSpec(
         Name = "TransformerEngineCurrent", Scaling = ScalePolicy.Current, AmaxHistory = 1,
     };
 
+    /// <summary>FP8-LM's first level: FP8 weight gradients; the FP16 master with a scale is the weight itself. 11 bytes a parameter.</summary>
+    public static readonly RecipeSpec Fp8LmO1 = TransformerEngine with
+    {
+        Name = "Fp8LmO1", WeightGradient = Format.E4M3, Master = Format.F16, PowerOfTwoScales = true, Copies = WeightCopies.PerUse,
+    };
+
+    /// <summary>FP8-LM's second level: FP8 first and FP16 second moment on top. 6 bytes a parameter.</summary>
+    public static readonly RecipeSpec Fp8LmO2 = Fp8LmO1 with { Name = "Fp8LmO2", FirstMoment = Format.E4M3, SecondMoment = Format.F16 };
+
+    /// <summary>FP8-LM's third level: weights are stored in FP8 beside their master. 7 bytes a parameter.</summary>
+    public static readonly RecipeSpec Fp8LmO3 = Fp8LmO2 with { Name = "Fp8LmO3", Copies = WeightCopies.RowMajorPerStep };
+
+    /// <summary>How long copies of weights live.</summary>
+    public WeightCopies Copies { get; init; }
+
+    /// <summary>Whether the optimizer keeps anything in fewer than 32 bits: it then works tensor by tensor, each state with a scale of its own.</summary>
+    public bool ScaledStates => WeightGradient != Format.F32 || Master != Format.F32 || FirstMoment != Format.F32 || SecondMoment != Format.F32;
+
     public bool UsesFp8 => IsFp8(Input) || IsFp8(Weight) || IsFp8(OutputGradient);
+
+    /// <summary>Whether a stored state of that format has a scale: formats with the range of F32 need none.</summary>
+    public static bool IsScaled(Format format) => format is Format.F16 or Format.E4M3 or Format.E5M2;
 
     public static bool IsFp8(Format format) => format is Format.E4M3 or Format.E5M2;
 }

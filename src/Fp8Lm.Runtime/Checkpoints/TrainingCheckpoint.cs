@@ -1,19 +1,22 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using Fp8Lm.Cpu;
 using Fp8Lm.Execution;
 using Fp8Lm.Training;
 
 namespace Fp8Lm.Checkpoints;
 
 /// <summary>
-/// The state of a training run in one safetensors file. Weights carry their own names, so other tools read the file as a plain FP32 model;
-/// moments and FP8 state lie beside them under <c>adam.m.</c>, <c>adam.v.</c> and <c>fp8.</c>.
+/// The state of a training run in one safetensors file. Weights carry their own names, so other tools read the file as a plain model;
+/// moments and FP8 state lie beside them under <c>adam.m.</c>, <c>adam.v.</c> and <c>fp8.</c>. Every tensor has the format in which it is kept: a number is the stored one
+/// times its element of <c>fp8.state_scale_inverse</c> (rows: gradients, weights, first and second moments; a column per instance in the order of the model).
 /// </summary>
 public static class TrainingCheckpoint
 {
     private const string FirstMoment = "adam.m.";
     private const string SecondMoment = "adam.v.";
+    private const string StateInverse = "fp8.state_scale_inverse";
     private const string Float = "F32";
 
     /// <summary>Writes the state of a session, atomically.</summary>
@@ -36,7 +39,8 @@ public static class TrainingCheckpoint
     }
 
     /// <summary>
-    /// Loads a checkpoint into a session that has the same model, sizes and recipe. The copies of the weights are not made here. After a failure
+    /// Loads a checkpoint into a session that has the same model and sizes. With the same recipe every byte of the state is as it was; with another one weights and
+    /// moments are converted by way of float32, and scales of activations are not loaded (<see cref="IsOf"/>). The copies of the weights are not made here. After a failure
     /// part of the session may be overwritten: load another checkpoint or initialise it.
     /// </summary>
     /// <exception cref="CheckpointException">The file is damaged or belongs to another model; the message names the tensor.</exception>
@@ -47,7 +51,13 @@ public static class TrainingCheckpoint
         ArgumentNullException.ThrowIfNull(program);
         using SafetensorsFile file = Open(path);
         CheckpointState state = State(file);
-        CheckModel(path, state, session, definition, program);
+        CheckModel(path, state, session, definition);
+
+        if (!IsOf(state, program))
+        {
+            Convert(file, session, definition);
+            return state;
+        }
 
         // Everything is looked up before the first byte is copied: a checkpoint that does not fit leaves the session as it was.
         List<(StateTensor Target, TensorEntry Entry)> found =
@@ -58,6 +68,58 @@ public static class TrainingCheckpoint
         }
 
         return state;
+    }
+
+    /// <summary>Whether a checkpoint was written with the recipe of a program, so that it holds all of its scales.</summary>
+    public static bool IsOf(CheckpointState state, ModelProgram program)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        ArgumentNullException.ThrowIfNull(program);
+        return string.Equals(state.Recipe, program.Recipe, StringComparison.OrdinalIgnoreCase);
+    }
+
+    /// <summary>Weights and moments of a run with another recipe, through float32 numbers.</summary>
+    private static void Convert(SafetensorsFile file, Session session, ModelDefinition definition)
+    {
+        float[]? inverses = null;
+        if (file.Header.Tensors.ContainsKey(StateInverse))
+        {
+            TensorEntry entry = file.Require(StateInverse, Float, 4, session.Plan.StateInstances);
+            inverses = Floats(file, entry, ElementFormat.F32, 1f);
+        }
+
+        List<(ArenaKind Arena, int Parameter, long Layer, TensorEntry Entry, ElementFormat Format)> found = [];
+        foreach ((string prefix, ArenaKind arena) in Arenas(session.Plan.Training))
+        {
+            for (int p = 0; p < definition.Parameters.Length; p++)
+            {
+                ParameterInfo parameter = definition.Parameters[p];
+                for (long layer = 0; layer < parameter.Layers(session.Dims); layer++)
+                {
+                    string name = prefix + parameter.InstanceName(layer);
+                    ElementFormat format = StateFormats.FirstOrDefault(f => file.Header.Tensors.TryGetValue(name, out TensorEntry? entry) && entry.DataType == TensorEntry.DataTypeOf(f));
+                    found.Add((arena, p, layer, file.Require(name, TensorEntry.DataTypeOf(format), parameter.Shape(session.Dims)), format));
+                    if (format.ScaledMaximum() > 0 && inverses is null)
+                    {
+                        throw new CheckpointException($"{file.Path}: tensor {CheckpointException.Quote(name)} is {TensorEntry.DataTypeOf(format)}, but there is no {CheckpointException.Quote(StateInverse)} with its scale.");
+                    }
+                }
+            }
+        }
+
+        foreach ((ArenaKind arena, int p, long layer, TensorEntry entry, ElementFormat format) in found)
+        {
+            session.WriteParameter(arena, p, layer, Floats(file, entry, format, format.ScaledMaximum() > 0 ? inverses![session.Plan.StateSlot(arena, p, layer)] : 1f));
+        }
+    }
+
+    private static readonly ElementFormat[] StateFormats = [ElementFormat.F32, ElementFormat.BF16, ElementFormat.F16, ElementFormat.E4M3, ElementFormat.E5M2];
+
+    private static float[] Floats(SafetensorsFile file, TensorEntry entry, ElementFormat format, float inverse)
+    {
+        float[] values = new float[entry.Length / format.Bytes()];
+        file.Read(entry, (offset, bytes) => StateCodec.Decode(bytes, format, inverse, values.AsSpan((int)(offset / format.Bytes()), bytes.Length / format.Bytes())));
+        return values;
     }
 
     private static SafetensorsFile Open(string path)
@@ -87,16 +149,11 @@ public static class TrainingCheckpoint
         }
     }
 
-    private static void CheckModel(string path, CheckpointState state, Session session, ModelDefinition definition, ModelProgram program)
+    private static void CheckModel(string path, CheckpointState state, Session session, ModelDefinition definition)
     {
         if (state.Model != definition.Name)
         {
             throw new CheckpointException($"{path} is a checkpoint of model {CheckpointException.Quote(state.Model)}; this is {definition.Name}.");
-        }
-
-        if (!string.Equals(state.Recipe, program.Recipe, StringComparison.OrdinalIgnoreCase))
-        {
-            throw new CheckpointException($"{path} was trained with recipe {CheckpointException.Quote(state.Recipe)}; use that recipe instead of {program.Recipe}.");
         }
 
         IReadOnlyList<KeyValuePair<string, long>> dims = ModelDims(definition, session.Dims);
@@ -112,13 +169,14 @@ public static class TrainingCheckpoint
     private static string Show(IEnumerable<KeyValuePair<string, long>> dims) =>
         CheckpointException.Quote(string.Join(", ", dims.Select(d => FormattableString.Invariant($"{d.Key} = {d.Value}"))));
 
+    private static (string Prefix, ArenaKind Arena)[] Arenas(bool training) => training
+        ? [("", ArenaKind.Master), (FirstMoment, ArenaKind.FirstMoment), (SecondMoment, ArenaKind.SecondMoment)]
+        : [("", ArenaKind.Master)];
+
     private static List<StateTensor> Tensors(Session session, ModelDefinition definition, ModelProgram program, bool training)
     {
-        ReadOnlySpan<(string Prefix, nint Arena)> arenas = training
-            ? [("", session.MasterArena), (FirstMoment, session.FirstMomentArena), (SecondMoment, session.SecondMomentArena)]
-            : [("", session.MasterArena)];
         var tensors = new List<StateTensor>();
-        foreach ((string prefix, nint arena) in arenas)
+        foreach ((string prefix, ArenaKind arena) in Arenas(training))
         {
             for (int p = 0; p < definition.Parameters.Length; p++)
             {
@@ -126,9 +184,17 @@ public static class TrainingCheckpoint
                 long[] shape = parameter.Shape(session.Dims);
                 for (long layer = 0; layer < parameter.Layers(session.Dims); layer++)
                 {
-                    tensors.Add(new StateTensor(prefix + parameter.InstanceName(layer), Float, shape, session.InArena(arena, p, layer)));
+                    tensors.Add(new StateTensor(
+                        prefix + parameter.InstanceName(layer), TensorEntry.DataTypeOf(ParameterMemory.Format(session, arena, p)), shape, ParameterMemory.Address(session, arena, p, layer)));
                 }
             }
+        }
+
+        if (session.Plan.ScaledStates)
+        {
+            long[] slots = [4, session.Plan.StateInstances];
+            tensors.Add(new StateTensor("fp8.state_scale", Float, slots, session.Workspace(WorkspacePart.StateScale)));
+            tensors.Add(new StateTensor(StateInverse, Float, slots, session.Workspace(WorkspacePart.StateScaleInverse)));
         }
 
         if (session.ScaleSlots > 0)

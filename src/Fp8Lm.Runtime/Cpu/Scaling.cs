@@ -14,6 +14,22 @@ public static unsafe class Scaling
         return amax > 0f && float.IsFinite(amax) && float.IsFinite(scale) ? scale : 1f;
     }
 
+    /// <summary>
+    /// 2^floor(log2(maximum / amax)), and the old scale where the amax is zero or not finite (fact sheet, section 2.2); bit-identical to
+    /// <c>fp8lm/common/state_scale.cuh</c>. Masking the correctly rounded quotient is the floor of its logarithm. Clamped so that the reciprocal is a normal number.
+    /// </summary>
+    public static float State(uint amaxBits, float maximum, float old)
+    {
+        const float Most = 8.507059e37f, Least = 1.17549435e-38f;
+        if (amaxBits is 0 or >= 0x7F800000)
+        {
+            return old;
+        }
+
+        float ratio = maximum / BitConverter.UInt32BitsToSingle(amaxBits);
+        return BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits(ratio > Most ? Most : ratio < Least ? Least : ratio) & 0xFF800000);
+    }
+
     /// <summary>Kernel: zeroes all amax of the micro-batch. Arguments: amax (U32), slots.</summary>
     public static void ClearAmax(DimBinding dims, nint* args, CpuPool pool) => new Span<uint>((void*)args[0], checked((int)args[1])).Clear();
 }

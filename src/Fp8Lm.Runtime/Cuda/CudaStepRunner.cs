@@ -136,7 +136,7 @@ internal sealed unsafe class CudaStepRunner : StepRunner
     {
         session.CopyOnDevice(input, session.State, HostBytes);
         session.Clear(session.State + SumsOffset, sizeof(StepState) - SumsOffset);
-        session.Clear(session.GradientArena, session.ParameterElements * sizeof(float));
+        session.ClearGradients();
         for (int micro = 0; micro < microBatches; micro++)
         {
             session.CopyOnDevice(input + HostBytes + (micro * sizeof(uint)), session.State + MicroStepOffset, sizeof(uint));

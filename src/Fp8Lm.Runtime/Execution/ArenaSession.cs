@@ -91,6 +91,9 @@ public abstract class ArenaSession : Session
     public sealed override nint Gradient(int parameter, long layer) => Layout.Parameter(ArenaKind.Gradients, parameter, layer);
 
     /// <inheritdoc/>
+    public sealed override nint Workspace(WorkspacePart part) => Layout.Workspace(part);
+
+    /// <inheritdoc/>
     public sealed override nint Scale(int scale, long layer) => Layout.ScaleSlot(WorkspacePart.Scale, scale, layer);
 
     /// <inheritdoc/>
@@ -116,5 +119,13 @@ public abstract class ArenaSession : Session
         CopyFromHost(MemoryMarshal.AsBytes<float>(ones), ScaleArena);
         CopyFromHost(MemoryMarshal.AsBytes<float>(ones), ScaleInverseArena);
         CopyFromHost(MemoryMarshal.AsBytes<float>(maxima), ScaleMaximumArena);
+        if (Plan.ScaledStates)
+        {
+            float[] states = new float[4 * Plan.StateInstances];
+            Array.Fill(states, 1f);
+            CopyFromHost(MemoryMarshal.AsBytes<float>(states), Workspace(WorkspacePart.StateScale));
+            CopyFromHost(MemoryMarshal.AsBytes<float>(states), Workspace(WorkspacePart.StateScaleInverse));
+            CopyFromHost(MemoryMarshal.AsBytes<StateSegment>(Plan.Segments()), Workspace(WorkspacePart.Segments));
+        }
     }
 }

@@ -27,4 +27,13 @@ public static class ElementFormats
         ElementFormat.BF16 or ElementFormat.F16 => 2,
         _ => 1,
     };
+
+    /// <summary>The largest number of a format that the optimizer stores with a scale; 0 for those with the range of F32, which need none.</summary>
+    public static float ScaledMaximum(this ElementFormat format) => format switch
+    {
+        ElementFormat.F16 => 65504f,
+        ElementFormat.E4M3 => 448f,
+        ElementFormat.E5M2 => 57344f,
+        _ => 0f,
+    };
 }

@@ -10,13 +10,13 @@ public enum ArenaKind
 {
     /// <summary>Copies of weights in the formats kernels read, and whatever else lives as long as the session.</summary>
     Weights,
-    /// <summary>Master weights, F32.</summary>
+    /// <summary>Master weights, in the formats of <see cref="ModelProgram.ParameterFormats"/>.</summary>
     Master,
-    /// <summary>Gradients, F32; cleared at the start of a step.</summary>
+    /// <summary>Gradients; cleared at the start of a step.</summary>
     Gradients,
-    /// <summary>First moments, F32.</summary>
+    /// <summary>First moments.</summary>
     FirstMoment,
-    /// <summary>Second moments, F32.</summary>
+    /// <summary>Second moments.</summary>
     SecondMoment,
     /// <summary>Saved values, values in flight and scratch of kernels; intervals share memory.</summary>
     Activations,
@@ -47,6 +47,14 @@ public enum WorkspacePart
     ScaleMaximum,
     /// <summary>Scratch for fixed-order reductions.</summary>
     ReductionScratch,
+    /// <summary>F32 [4, instances]: scales of gradients, masters, first and second moments; empty when all of them are F32, as the parts below.</summary>
+    StateScale,
+    /// <summary>F32 [4, instances]: their reciprocals.</summary>
+    StateScaleInverse,
+    /// <summary>U32 [4, instances]: their amax of this step.</summary>
+    StateAmax,
+    /// <summary><see cref="StateSegment"/> [instances].</summary>
+    Segments,
 }
 
 /// <summary>Where the instances of a buffer lie.</summary>
@@ -78,6 +86,7 @@ public sealed class MemoryPlan
 
     private readonly long[] arenaBytes = new long[Enum.GetValues<ArenaKind>().Length];
     private readonly long[] categoryBytes = new long[Enum.GetValues<BufferCategory>().Length];
+    private readonly long[,] parameterBytes;
     private readonly long[] workspaceOffsets = new long[Enum.GetValues<WorkspacePart>().Length];
 
     private MemoryPlan(ModelDefinition definition, ModelProgram program, DimBinding dims, bool checkpointing, bool training)
@@ -87,7 +96,9 @@ public sealed class MemoryPlan
         Dims = dims;
         Checkpointing = checkpointing;
         Training = training;
+        parameterBytes = new long[arenaBytes.Length, definition.Parameters.Length];
         Parameters = PlaceParameters();
+        FirstInstances = CountInstances();
         (ScaleFirstSlots, ScaleSlots) = PlaceScales();
         Buffers = PlaceBuffers();
         PlaceWorkspace();
@@ -128,6 +139,65 @@ public sealed class MemoryPlan
 
     /// <summary>Elements of all parameters without alignment: the size of the model.</summary>
     public long ParameterCount { get; private set; }
+
+    /// <summary>Number of the first instance of each parameter, counting the instances of all.</summary>
+    public IReadOnlyList<long> FirstInstances { get; }
+
+    /// <summary>Instances of all parameters: rows of <see cref="WorkspacePart.Segments"/> and columns of the state scales.</summary>
+    public long StateInstances { get; private set; }
+
+    /// <summary>Tiles of all <see cref="StateSegment"/>.</summary>
+    public long StateTiles { get; private set; }
+
+    /// <summary>Whether what the optimizer keeps has formats and scales of its own.</summary>
+    public bool ScaledStates => Program.ParameterFormats.Count > 0;
+
+    /// <summary>Offset of an instance of a parameter in one of the parameter arenas, bytes.</summary>
+    public long ParameterOffset(ArenaKind arena, int parameter, long layer) =>
+        checked(parameterBytes[(int)arena, parameter] + (layer * Parameters[parameter].Stride * Program.FormatsOf(parameter).Of(arena).Bytes()));
+
+    /// <summary>Column of a parameter's instance in the tables of state scales, in the row of an arena.</summary>
+    public long StateSlot(ArenaKind arena, int parameter, long layer) => (StateRow(arena) * StateInstances) + FirstInstances[parameter] + layer;
+
+    /// <summary>Row of an arena in the tables of state scales.</summary>
+    public static int StateRow(ArenaKind arena) => arena switch
+    {
+        ArenaKind.Gradients => 0,
+        ArenaKind.Master => 1,
+        ArenaKind.FirstMoment => 2,
+        ArenaKind.SecondMoment => 3,
+        _ => throw new ArgumentOutOfRangeException(nameof(arena), arena, "The arena holds no parameters."),
+    };
+
+    /// <summary>The table that multi-tensor kernels of the optimizer walk over.</summary>
+    public StateSegment[] Segments()
+    {
+        var segments = new StateSegment[StateInstances];
+        long tile = 0;
+        for (int p = 0; p < Parameters.Count; p++)
+        {
+            ParameterFormats formats = Program.FormatsOf(p);
+            for (long layer = 0; layer < Parameters[p].Instances; layer++)
+            {
+                segments[FirstInstances[p] + layer] = new StateSegment
+                {
+                    Master = ParameterOffset(ArenaKind.Master, p, layer),
+                    Gradient = ParameterOffset(ArenaKind.Gradients, p, layer),
+                    FirstMoment = ParameterOffset(ArenaKind.FirstMoment, p, layer),
+                    SecondMoment = ParameterOffset(ArenaKind.SecondMoment, p, layer),
+                    FirstTile = tile,
+                    Elements = Parameters[p].Stride,
+                    WeightSlot = formats.WeightScale < 0 ? -1 : checked((int)(ScaleFirstSlots[formats.WeightScale] + layer)),
+                    Traits = (Definition.Parameters[p].Decay ? StateSegmentTraits.Decays : 0) | (formats.Linear ? StateSegmentTraits.Linear : 0),
+                };
+                tile += Tiles(p);
+            }
+        }
+
+        return segments;
+    }
+
+    private long Tiles(int parameter) => (Parameters[parameter].Stride + StateSegment.TileElements - 1) / StateSegment.TileElements;
 
     /// <summary>Peak bytes of the whole plan.</summary>
     public long TotalBytes => arenaBytes.Sum();
@@ -215,17 +285,42 @@ public sealed class MemoryPlan
         }
 
         ParameterElements = offset;
-        long bytes = ArenaLayout.Align(checked(offset * sizeof(float)));
-        arenaBytes[(int)ArenaKind.Master] = bytes;
-        Count(BufferCategory.Optimizer, bytes);
-        if (Training)
+        foreach (ArenaKind arena in (ReadOnlySpan<ArenaKind>)[ArenaKind.Master, ArenaKind.Gradients, ArenaKind.FirstMoment, ArenaKind.SecondMoment])
         {
-            arenaBytes[(int)ArenaKind.Gradients] = arenaBytes[(int)ArenaKind.FirstMoment] = arenaBytes[(int)ArenaKind.SecondMoment] = bytes;
-            Count(BufferCategory.Gradients, bytes);
-            Count(BufferCategory.Optimizer, checked(2 * bytes));
+            if (arena == ArenaKind.Master || Training)
+            {
+                PlaceParameters(arena, placements);
+            }
         }
 
         return placements;
+    }
+
+    /// <summary>Bytes of the parameters in one arena; their order is that of the elements.</summary>
+    private void PlaceParameters(ArenaKind arena, ParameterPlacement[] placements)
+    {
+        long bytes = 0;
+        foreach (int p in Enumerable.Range(0, placements.Length).OrderBy(p => placements[p].Offset))
+        {
+            parameterBytes[(int)arena, p] = bytes;
+            bytes = checked(bytes + (placements[p].Stride * placements[p].Instances * Program.FormatsOf(p).Of(arena).Bytes()));
+        }
+
+        arenaBytes[(int)arena] = ArenaLayout.Align(bytes);
+        Count(arena == ArenaKind.Gradients ? BufferCategory.Gradients : BufferCategory.Optimizer, arenaBytes[(int)arena]);
+    }
+
+    private long[] CountInstances()
+    {
+        long[] first = new long[Parameters.Count];
+        for (int p = 0; p < first.Length; p++)
+        {
+            first[p] = StateInstances;
+            StateInstances = checked(StateInstances + Parameters[p].Instances);
+            StateTiles = checked(StateTiles + (Tiles(p) * Parameters[p].Instances));
+        }
+
+        return first;
     }
 
     private (long[] First, long Slots) PlaceScales()
@@ -312,9 +407,11 @@ public sealed class MemoryPlan
     {
         long batch = checked(Dims.Tokens * 4);
         long scales = checked(ScaleSlots * sizeof(float));
+        long states = ScaledStates ? checked(4 * StateInstances * sizeof(float)) : 0;
+        long segments = ScaledStates ? checked(StateInstances * Unsafe.SizeOf<StateSegment>()) : 0;
         long history = checked(scales * Math.Max(1, Program.Scaling?.HistoryLength ?? 1));
         ReadOnlySpan<long> bytes =
-            [Unsafe.SizeOf<StepState>(), batch, batch, batch, scales, scales, scales, history, scales, ReductionScratchBytes];
+            [Unsafe.SizeOf<StepState>(), batch, batch, batch, scales, scales, scales, history, scales, ReductionScratchBytes, states, states, states, segments];
         long offset = 0;
         for (int part = 0; part < bytes.Length; part++)
         {

@@ -101,6 +101,31 @@ public sealed record BufferInfo(
 /// <param name="Layers">Number of slots.</param>
 public sealed record ScaleInfo(string Name, ElementFormat Format, Func<DimBinding, long> Layers);
 
+/// <summary>How what the optimizer keeps for a parameter is stored. F16, E4M3 and E5M2 have a scale per instance, a power of two (fact sheet, section 2.2).</summary>
+/// <param name="Master">Its weights.</param>
+/// <param name="Gradient">Its gradient.</param>
+/// <param name="FirstMoment">Adam's m.</param>
+/// <param name="SecondMoment">Adam's v.</param>
+/// <param name="Linear">Whether it is the weight of a linear in a repeated module: the formats of master and gradient are those of the recipe.</param>
+/// <param name="WeightScale">Scale family of its FP8 copies, which the optimizer keeps; -1: none.</param>
+public sealed record ParameterFormats(
+    ElementFormat Master, ElementFormat Gradient, ElementFormat FirstMoment, ElementFormat SecondMoment, bool Linear = false, int WeightScale = -1)
+{
+    /// <summary>Everything in F32.</summary>
+    public static readonly ParameterFormats F32 = new(ElementFormat.F32, ElementFormat.F32, ElementFormat.F32, ElementFormat.F32);
+
+    /// <summary>The format of one of the parameter arenas.</summary>
+    /// <exception cref="System.ArgumentOutOfRangeException">The arena holds no parameters.</exception>
+    public ElementFormat Of(ArenaKind arena) => arena switch
+    {
+        ArenaKind.Master => Master,
+        ArenaKind.Gradients => Gradient,
+        ArenaKind.FirstMoment => FirstMoment,
+        ArenaKind.SecondMoment => SecondMoment,
+        _ => throw new ArgumentOutOfRangeException(nameof(arena), arena, "The arena holds no parameters."),
+    };
+}
+
 /// <summary>How FP8 scales follow the data, from the recipe.</summary>
 /// <param name="Delayed">True: scale from the maximum of the amax history; false: from the amax of this very tensor.</param>
 /// <param name="HistoryLength">Steps that the amax history covers.</param>

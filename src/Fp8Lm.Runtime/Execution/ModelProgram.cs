@@ -23,6 +23,12 @@ public abstract class ModelProgram
     /// <summary>The scaling policy; null for recipes without FP8.</summary>
     public abstract ScalingInfo? Scaling { get; }
 
+    /// <summary>Formats of what the optimizer keeps, by parameter; empty when all of it is F32.</summary>
+    public virtual IReadOnlyList<ParameterFormats> ParameterFormats => [];
+
+    /// <summary>Formats of what the optimizer keeps for a parameter.</summary>
+    public ParameterFormats FormatsOf(int parameter) => ParameterFormats.Count == 0 ? Execution.ParameterFormats.F32 : ParameterFormats[parameter];
+
     /// <summary>The printed IR after every pass, for <c>kernels</c> on the command line.</summary>
     public abstract string PrintedIr { get; }
 

@@ -30,11 +30,43 @@ public abstract class Session : IDisposable
     /// <summary>Address of a buffer's instance; <paramref name="layer"/> is taken as its <see cref="BufferScope"/> says.</summary>
     public abstract nint Buffer(int buffer, long layer);
 
-    /// <summary>Master weights (F32) of one instance of a parameter.</summary>
+    /// <summary>Master weights of one instance of a parameter, in the format of <see cref="ModelProgram.FormatsOf"/>.</summary>
     public abstract nint Master(int parameter, long layer);
 
-    /// <summary>Gradient (F32) of one instance of a parameter.</summary>
+    /// <summary>Gradient of one instance of a parameter.</summary>
     public abstract nint Gradient(int parameter, long layer);
+
+    /// <summary>Address of a part of the workspace.</summary>
+    public abstract nint Workspace(WorkspacePart part);
+
+    /// <summary>One F32: the reciprocal scale of a parameter's master weights.</summary>
+    public nint MasterInverse(int parameter, long layer) => StateSlot(WorkspacePart.StateScaleInverse, ArenaKind.Master, parameter, layer);
+
+    /// <summary>One F32: the scale of a parameter's gradient.</summary>
+    public nint GradientScale(int parameter, long layer) => StateSlot(WorkspacePart.StateScale, ArenaKind.Gradients, parameter, layer);
+
+    /// <summary>One F32: the reciprocal of <see cref="GradientScale"/>.</summary>
+    public nint GradientInverse(int parameter, long layer) => StateSlot(WorkspacePart.StateScaleInverse, ArenaKind.Gradients, parameter, layer);
+
+    /// <summary>One U32: the amax of a parameter's gradient, as bits; one that is not finite stays until <see cref="ClearGradients"/>.</summary>
+    public nint GradientAmax(int parameter, long layer) => StateSlot(WorkspacePart.StateAmax, ArenaKind.Gradients, parameter, layer);
+
+    /// <summary>One slot of the scales, reciprocals or amax of what the optimizer keeps.</summary>
+    /// <param name="part">One of the three state parts.</param>
+    /// <param name="arena">One of the four parameter arenas.</param>
+    /// <param name="parameter">The parameter.</param>
+    /// <param name="layer">Its instance.</param>
+    public nint StateSlot(WorkspacePart part, ArenaKind arena, int parameter, long layer) => Workspace(part) + (nint)(Plan.StateSlot(arena, parameter, layer) * sizeof(float));
+
+    /// <summary>Queues zeroing of all gradients, and of what their amax remember.</summary>
+    public void ClearGradients()
+    {
+        Clear(GradientArena, Plan.Bytes(ArenaKind.Gradients));
+        if (Plan.ScaledStates)
+        {
+            Clear(Workspace(WorkspacePart.StateAmax), Plan.StateInstances * sizeof(uint));
+        }
+    }
 
     /// <summary>One F32: what values are multiplied with before the cast to FP8.</summary>
     public abstract nint Scale(int scale, long layer);
@@ -57,18 +89,18 @@ public abstract class Session : IDisposable
     /// <summary>Weights of the labels, F32 [micro-batch, sequence].</summary>
     public abstract nint LabelWeights { get; }
 
-    // Whole-arena addresses for the optimizer kernels: all parameters in one run of F32 elements, those with weight decay first.
+    // Whole-arena addresses for the optimizer kernels: all parameters in one run, those with weight decay first.
 
-    /// <summary>All master weights, F32.</summary>
+    /// <summary>All master weights.</summary>
     public abstract nint MasterArena { get; }
 
-    /// <summary>All gradients, F32.</summary>
+    /// <summary>All gradients.</summary>
     public abstract nint GradientArena { get; }
 
-    /// <summary>All first moments, F32.</summary>
+    /// <summary>All first moments.</summary>
     public abstract nint FirstMomentArena { get; }
 
-    /// <summary>All second moments, F32.</summary>
+    /// <summary>All second moments.</summary>
     public abstract nint SecondMomentArena { get; }
 
     /// <summary>All scales of FP8 tensors, F32; the same order as <see cref="ScaleInverseArena"/>, <see cref="AmaxArena"/>.</summary>

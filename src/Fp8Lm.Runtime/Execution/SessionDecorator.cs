@@ -47,6 +47,8 @@ internal abstract class SessionDecorator(Session inner) : Session
 
     public override nint ReductionScratch => inner.ReductionScratch;
 
+    public override nint Workspace(WorkspacePart part) => inner.Workspace(part);
+
     public override nint Scale(int scale, long layer) => inner.Scale(scale, layer);
 
     public override nint ScaleInverse(int scale, long layer) => inner.ScaleInverse(scale, layer);

@@ -63,7 +63,7 @@ public sealed class SessionLayout
                 nameof(layer), layer, $"Parameter '{Plan.Definition.Parameters[parameter].Name}' has {placement.Instances} instances.");
         }
 
-        return bases[(int)arena] + (nint)((placement.Offset + (layer * placement.Stride)) * sizeof(float));
+        return bases[(int)arena] + (nint)Plan.ParameterOffset(arena, parameter, layer);
     }
 
     /// <summary>Address of one slot of a scale family in a workspace part of four bytes per slot.</summary>
@@ -86,7 +86,7 @@ public sealed class SessionLayout
             {
                 IEnumerable<string> names = arena is ArenaKind.Weights or ArenaKind.Activations ? BuffersAt(arena, offset)
                     : arena == ArenaKind.Workspace ? [Enum.GetValues<WorkspacePart>().Last(part => Plan.Offset(part) <= offset).ToString()]
-                    : ParametersAt(offset / sizeof(float));
+                    : ParametersAt(arena, offset);
                 return FormattableString.Invariant($"0x{address:x}, {arena} + {offset}: {string.Join(" or ", names)}");
             }
         }
@@ -109,13 +109,13 @@ public sealed class SessionLayout
         }
     }
 
-    private IEnumerable<string> ParametersAt(long element)
+    private IEnumerable<string> ParametersAt(ArenaKind arena, long offset)
     {
         for (int i = 0; i < Plan.Parameters.Count; i++)
         {
             ParameterPlacement place = Plan.Parameters[i];
-            long within = element - place.Offset;
-            if (within >= 0 && within < place.Stride * place.Instances)
+            long within = (offset - Plan.ParameterOffset(arena, i, 0)) / Plan.Program.FormatsOf(i).Of(arena).Bytes();
+            if (offset >= Plan.ParameterOffset(arena, i, 0) && within < place.Stride * place.Instances)
             {
                 ParameterInfo parameter = Plan.Definition.Parameters[i];
                 yield return FormattableString.Invariant(

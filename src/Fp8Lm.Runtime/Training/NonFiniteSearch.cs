@@ -26,8 +26,8 @@ internal sealed class NonFiniteSearch(ModelDefinition definition, ModelProgram p
             Replay(session, microBatches, loadMicroBatch);
         }
 
-        List<string> weights = BadParameters(session.Master);
-        List<string> gradients = BadParameters(session.Gradient);
+        List<string> weights = BadParameters(ArenaKind.Master);
+        List<string> gradients = BadParameters(ArenaKind.Gradients);
         string first = Trace(microBatches, loadMicroBatch) is { } found ? $"{found} " : "";
         return weights.Count > 0 ? $"{first}Weights that are not finite: {List(weights)}."
             : gradients.Count > 0 ? $"{first}Gradients that are not finite: {List(gradients)}."
@@ -37,7 +37,7 @@ internal sealed class NonFiniteSearch(ModelDefinition definition, ModelProgram p
     private static string List(List<string> names) =>
         string.Join(", ", names.Take(Named)) + (names.Count > Named ? $" and {names.Count - Named} more" : "");
 
-    private List<string> BadParameters(Func<int, long, nint> address)
+    private List<string> BadParameters(ArenaKind arena)
     {
         var bad = new List<string>();
         for (int p = 0; p < definition.Parameters.Length; p++)
@@ -45,7 +45,9 @@ internal sealed class NonFiniteSearch(ModelDefinition definition, ModelProgram p
             ParameterInfo parameter = definition.Parameters[p];
             for (long layer = 0; layer < parameter.Layers(session.Dims); layer++)
             {
-                if (HasNonFinite(session, address(p, layer), parameter.Elements(session.Dims) * sizeof(float), ElementFormat.F32))
+                ElementFormat format = ParameterMemory.Format(session, arena, p);
+                if (HasNonFinite(session, ParameterMemory.Address(session, arena, p, layer), parameter.Elements(session.Dims) * format.Bytes(), format)
+                    || (arena == ArenaKind.Gradients && format.ScaledMaximum() > 0 && !float.IsFinite(session.Read<float>(session.GradientAmax(p, layer), 1)[0])))
                 {
                     bad.Add(parameter.InstanceName(layer));
                 }
@@ -66,7 +68,7 @@ internal sealed class NonFiniteSearch(ModelDefinition definition, ModelProgram p
     private void Replay(Session target, int microBatches, Action<int> loadMicroBatch)
     {
         var snapshot = new Fp8Snapshot(session, program);
-        session.Clear(session.GradientArena, session.ParameterElements * sizeof(float));
+        session.ClearGradients();
         for (int micro = 0; micro < microBatches; micro++)
         {
             loadMicroBatch(micro);

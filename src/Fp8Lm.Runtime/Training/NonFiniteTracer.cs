@@ -21,9 +21,9 @@ internal sealed class NonFiniteTracer(Session inner, ModelDefinition definition,
         return Note(base.Buffer(buffer, layer), info.Name, info.Scope == BufferScope.Single ? null : layer, Plan.Buffers[buffer].Bytes, info.Format);
     }
 
-    public override nint Master(int parameter, long layer) => Parameter(base.Master(parameter, layer), parameter, layer, "weight ");
+    public override nint Master(int parameter, long layer) => Parameter(base.Master(parameter, layer), ArenaKind.Master, parameter, layer, "weight ");
 
-    public override nint Gradient(int parameter, long layer) => Parameter(base.Gradient(parameter, layer), parameter, layer, "gradient of ");
+    public override nint Gradient(int parameter, long layer) => Parameter(base.Gradient(parameter, layer), ArenaKind.Gradients, parameter, layer, "gradient of ");
 
     public override void Launch(int kernel, params ReadOnlySpan<nint> args)
     {
@@ -43,10 +43,11 @@ internal sealed class NonFiniteTracer(Session inner, ModelDefinition definition,
         }
     }
 
-    private nint Parameter(nint address, int parameter, long layer, string role)
+    private nint Parameter(nint address, ArenaKind arena, int parameter, long layer, string role)
     {
         ParameterInfo info = definition.Parameters[parameter];
-        return Note(address, role + info.InstanceName(layer), null, info.Elements(Dims) * sizeof(float), ElementFormat.F32);
+        ElementFormat format = program.FormatsOf(parameter).Of(arena);
+        return Note(address, role + info.InstanceName(layer), null, info.Elements(Dims) * format.Bytes(), format);
     }
 
     private nint Note(nint address, string name, long? layer, long bytes, ElementFormat format)

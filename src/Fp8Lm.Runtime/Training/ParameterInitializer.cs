@@ -1,6 +1,5 @@
 using System;
 using System.Linq;
-using System.Threading.Tasks;
 using Fp8Lm.Execution;
 
 namespace Fp8Lm.Training;
@@ -11,9 +10,6 @@ namespace Fp8Lm.Training;
 /// </summary>
 public static class ParameterInitializer
 {
-    // Pieces start at even indices, so a pair never straddles two of them.
-    private const int RunElements = 1 << 14;
-
     /// <summary>Initialises all instances of all parameters; moments and gradients are zero in a new session.</summary>
     public static void Initialize(Session session, ModelDefinition definition, ulong seed)
     {
@@ -23,20 +19,19 @@ public static class ParameterInitializer
         for (int p = 0; p < definition.Parameters.Length; p++)
         {
             ParameterInfo parameter = definition.Parameters[p];
-            long bytes = parameter.Elements(session.Dims) * sizeof(float);
             for (long layer = 0; layer < parameter.Layers(session.Dims); layer++)
             {
-                Initialize(session, session.Master(p, layer), bytes, parameter, CounterRandom.Key(seed, parameter.InstanceName(layer)), blocks);
+                Initialize(session, p, layer, parameter, CounterRandom.Key(seed, parameter.InstanceName(layer)), blocks);
             }
         }
     }
 
-    private static unsafe void Initialize(Session session, nint destination, long bytes, ParameterInfo parameter, ulong key, long blocks)
+    private static void Initialize(Session session, int index, long layer, ParameterInfo parameter, ulong key, long blocks)
     {
         switch (parameter.Init)
         {
             case InitKind.Zeros:
-                session.Clear(destination, bytes);
+                Fill((first, values) => values.Clear());
                 break;
             case InitKind.Ones:
                 Fill((first, values) => values.Fill(1f));
@@ -54,17 +49,6 @@ public static class ParameterInitializer
 
         void FillNormal(double deviation) => Fill((first, values) => NormalNumbers.Fill(values, key, (ulong)first / 2, deviation));
 
-        void Fill(RunWriter write) => session.WritePieces(destination, bytes, (offset, address, length) =>
-        {
-            int count = length / sizeof(float);
-            Parallel.For(0, (count + RunElements - 1) / RunElements, run =>
-            {
-                int start = run * RunElements;
-                write((offset / sizeof(float)) + start, new Span<float>((float*)address + start, Math.Min(RunElements, count - start)));
-            });
-        });
+        void Fill(ParameterMemory.ElementWriter write) => session.FillParameter(ArenaKind.Master, index, layer, write);
     }
-
-    /// <summary>Writes the elements from number <paramref name="first"/> on.</summary>
-    private delegate void RunWriter(long first, Span<float> values);
 }

@@ -32,9 +32,6 @@ internal static class SessionMemory
         session.Write(new ReadOnlySpan<uint>(in microStep), session.State + offset);
     }
 
-    /// <summary>Address of the same instance in another parameter arena.</summary>
-    public static nint InArena(this Session session, nint arena, int parameter, long layer) => arena + (session.Master(parameter, layer) - session.MasterArena);
-
     /// <summary>Bytes of the amax histories.</summary>
     public static long HistoryElements(this Session session, ModelProgram program) => session.ScaleSlots * Math.Max(1, program.Scaling?.HistoryLength ?? 1);
 }

@@ -41,7 +41,7 @@ internal sealed class ImmediateStepRunner(Session session, ModelProgram program)
     public override void Enqueue(in StepState state, StepBatch batch)
     {
         session.WriteState(state);
-        session.Clear(session.GradientArena, session.ParameterElements * sizeof(float));
+        session.ClearGradients();
         for (int micro = 0; micro < batch.MicroBatches; micro++)
         {
             session.WriteMicroStep(unchecked(state.MicroStep + (uint)micro));

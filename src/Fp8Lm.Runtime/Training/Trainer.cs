@@ -109,6 +109,12 @@ public sealed class Trainer
         }
 
         program.CastWeights(session);
+        if (!TrainingCheckpoint.IsOf(state, program))
+        {
+            observer.OnMessage($"{Path.GetFileName(path)} was trained with recipe {state.Recipe}; weights and moments are converted for {program.Recipe}, and scales start anew.");
+            Calibrate();
+        }
+
         started = true;
         return true;
     }
@@ -237,7 +243,7 @@ public sealed class Trainer
         batch.Load(session, 0);
         for (int pass = 0; pass < options.CalibrationPasses; pass++)
         {
-            session.Clear(session.GradientArena, session.ParameterElements * sizeof(float));
+            session.ClearGradients();
             program.TrainMicroBatch(session);
             program.UpdateScales(session);
             program.CastWeights(session);

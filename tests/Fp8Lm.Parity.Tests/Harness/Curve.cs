@@ -43,7 +43,7 @@ internal static class Curve
             ParameterInfo parameter = definition.Parameters[p];
             for (long layer = 0; layer < parameter.Layers(session.Dims); layer++)
             {
-                session.Write<float>(Initial(parameter, layer, session.Dims), session.Master(p, layer));
+                session.WriteParameter(ArenaKind.Master, p, layer, Initial(parameter, layer, session.Dims));
             }
         }
     }

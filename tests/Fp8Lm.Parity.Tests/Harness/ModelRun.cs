@@ -58,7 +58,7 @@ internal sealed class ModelRun : IDisposable
     public double Train(int times = 1)
     {
         Session.WriteState(problem.State);
-        Session.Clear(Session.GradientArena, Session.ParameterElements * sizeof(float));
+        Session.ClearGradients();
         for (int i = 0; i < times; i++)
         {
             Program.TrainMicroBatch(Session);
@@ -72,7 +72,7 @@ internal sealed class ModelRun : IDisposable
     public void Train(Session session)
     {
         Session.WriteState(problem.State);
-        Session.Clear(Session.GradientArena, Session.ParameterElements * sizeof(float));
+        Session.ClearGradients();
         Program.TrainMicroBatch(session);
     }
 
@@ -109,10 +109,10 @@ internal sealed class ModelRun : IDisposable
 
     /// <summary>Gradients by parameter, layer and element.</summary>
     public double[][][] Gradients() => [.. problem.Weights.Select((p, index) => p.Select((l, layer) =>
-        System.Array.ConvertAll(Session.Read<float>(Session.Gradient(index, layer), l.Length), v => (double)v)).ToArray())];
+        System.Array.ConvertAll(Session.ReadParameter(ArenaKind.Gradients, index, layer), v => (double)v)).ToArray())];
 
     /// <summary>The bytes of all gradients.</summary>
-    public byte[] GradientBytes() => Session.Read<byte>(Session.GradientArena, Session.ParameterElements * sizeof(float));
+    public byte[] GradientBytes() => Session.Read<byte>(Session.GradientArena, Session.Plan.Bytes(ArenaKind.Gradients));
 
     public void LoadBatch(int[] tokens, int[] labels, float[] weights)
     {
@@ -133,7 +133,7 @@ internal sealed class ModelRun : IDisposable
         {
             for (int layer = 0; layer < problem.Weights[p].Length; layer++)
             {
-                Session.Write<float>(System.Array.ConvertAll(problem.Weights[p][layer], v => (float)v), Session.Master(p, layer));
+                Session.WriteParameter(ArenaKind.Master, p, layer, System.Array.ConvertAll(problem.Weights[p][layer], v => (float)v));
             }
         }
     }

@@ -159,6 +159,13 @@ internal sealed class GraphInterpreter
                 double divisor = data.Divisor is null ? 1 : problem.Extent(data.Divisor);
                 System.Array.Fill(y.Data, data.Number * factor / divisor);
                 break;
+            case OpCode.Gradient:
+                // Before the first micro-batch of a step.
+                System.Array.Clear(y.Data);
+                break;
+            case OpCode.MasterInverse or OpCode.GradientInverse:
+                y.Data[0] = 1;
+                break;
             case OpCode.LossScale:
                 y.Data[0] = 1 / problem.WeightSum;
                 break;
@@ -276,12 +283,21 @@ internal sealed class GraphInterpreter
 
         int parameter = node.Data.Index;
         double[] gradient = Gradients[parameter][Instance(parameter, layer)];
-        RealArray rows = inputs[^1];
+        RealArray rows = node.Op == OpCode.StoreGradient ? inputs[0] : inputs[^1];
         switch (node.Op)
         {
             case OpCode.AccumulateGradient:
                 Assert(rows.Data.Length == gradient.Length, node);
                 Each(rows, (i, _, _) => gradient[i] += rows.Data[i]);
+                break;
+            case OpCode.StoreGradient:
+                Assert(rows.Data.Length == gradient.Length, node);
+                rows.Data.CopyTo(gradient, 0);
+                if (round)
+                {
+                    CastOps.RoundToFp8(gradient, node.Data.Format);
+                }
+
                 break;
             case OpCode.AccumulateColumnSum:
                 int start = node.Data.Extent is null || node.Data.Extent.Equals(DimExpr.Zero) ? 0 : (int)problem.Extent(node.Data.Extent);

@@ -29,7 +29,7 @@ internal sealed class QueueingSession(Session inner) : SessionDecorator(inner)
         {
             session.CopyFromHost(MemoryMarshal.AsBytes(new ReadOnlySpan<StepState>(in state))[..HostBytes], session.State);
             session.Clear(session.State + Sums, 2 * sizeof(double));
-            session.Clear(session.GradientArena, session.ParameterElements * sizeof(float));
+            session.ClearGradients();
             for (int micro = 0; micro < batch.MicroBatches; micro++)
             {
                 session.WriteMicroStep(state.MicroStep + (uint)micro);

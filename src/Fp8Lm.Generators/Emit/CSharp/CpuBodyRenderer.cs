@@ -33,7 +33,8 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
             string number = CpuText.N(i++);
             if (cast.CurrentScale)
             {
-                w.Line($"float scale{number} = global::Fp8Lm.Cpu.Scaling.Current(*{cast.Amax.Name}, {(cast.Format == Format.E4M3 ? "448f" : "57344f")});");
+                string kept = cast.KeepsScale ? $", *{cast.Scale.Name}" : "";
+                w.Line($"float scale{number} = global::Fp8Lm.Cpu.Scaling.{(cast.KeepsScale ? "State" : "Current")}(*{cast.Amax!.Name}, {(cast.Format == Format.E4M3 ? "448f" : "57344f")}{kept});");
             }
             else
             {
@@ -47,7 +48,7 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
     public void End(KernelBody body)
     {
         int i = 0;
-        HashSet<KernelParam> current = [.. body.Final.Outputs.OfType<QuantizeOutput>().Where(q => q.CurrentScale).Select(q => q.Amax)];
+        HashSet<KernelParam> current = [.. body.Final.Outputs.OfType<QuantizeOutput>().Where(q => q.CurrentScale).Select(q => q.Amax!)];
         foreach (KernelParam amax in body.Amaxes)
         {
             if (!current.Contains(amax))
@@ -214,6 +215,7 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
     private string Scalar(SpecialStatement special) => special.Node.Op switch
     {
         OpCode.LossScale => "state->LossScale",
+        OpCode.MasterInverse or OpCode.GradientInverse => "*" + special.Param!.Name,
         OpCode.LabelWeight => "labels[row] < 0 ? 0f : label_weights[row]",
         OpCode.Position => "(float)(row % Sequence)",
         OpCode.Uniform => $"Dropout.Factor(state, {CpuText.N(special.Node.Data.Index)}u, (uint)layer, (uint)row, {CpuText.Number(special.Node.Data.Number)})[0]",
@@ -305,7 +307,7 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
                         }
                     }
 
-                    if (!cast.CurrentScale)
+                    if (!cast.CurrentScale && cast.Amax is not null)
                     {
                         Amax(amaxes.IndexOf(cast.Amax), operand, partial, n);
                     }

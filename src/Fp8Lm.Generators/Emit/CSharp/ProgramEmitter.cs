@@ -47,6 +47,7 @@ internal sealed class ProgramEmitter
         KernelTable();
         BufferTable();
         ScaleTable();
+        StateFormats();
         Methods();
         w.Close();
         ProgramText.CloseType(w, depth);
@@ -200,6 +201,25 @@ internal sealed class ProgramEmitter
         w.Line("];").Line();
     }
 
+    /// <summary>Formats of what the optimizer keeps.</summary>
+    private void StateFormats()
+    {
+        if (!compiled.Recipe.ScaledStates)
+        {
+            return;
+        }
+
+        w.Line("public override IReadOnlyList<ParameterFormats> ParameterFormats { get; } =").Line("[");
+        for (int p = 0; p < Context.ParameterConstants.Count; p++)
+        {
+            string linear = Graph.LinearWeights.Contains(p) ? ", Linear: true" : "";
+            string scale = Graph.WeightScales.TryGetValue(p, out int family) ? $", WeightScale: {Context.ScaleName(family)}" : "";
+            w.Line($"    new(ElementFormat.{Context.MasterFormat(p)}, ElementFormat.{Context.GradientFormat(p)}, ElementFormat.{compiled.Recipe.FirstMoment}, ElementFormat.{compiled.Recipe.SecondMoment}{linear}{scale}),");
+        }
+
+        w.Line("];").Line();
+    }
+
     // ---- Methods ----------------------------------------------------------------------------------------------------------------------
 
     private static string MethodOf(Block block) => (block.Phase == Phase.Setup ? "Setup" : block.Phase == Phase.Backward ? "Backward" : "Forward") + "_" + LoweringContext.Clean(block.Name) + "_" + ProgramText.N(block.Id);
@@ -222,6 +242,11 @@ internal sealed class ProgramEmitter
         Head();
 
         w.Open("public override void Backward(Session s)").Line("DimBinding d = s.Dims;");
+        if (RecipeSpec.IsFp8(compiled.Recipe.WeightGradient))
+        {
+            w.Line("s.Launch(K.gradient_amax, s.Workspace(WorkspacePart.StateAmax), (nint)s.Plan.StateInstances);");
+        }
+
         Calls(Phase.Backward);
         w.Close().Line();
 
@@ -236,10 +261,15 @@ internal sealed class ProgramEmitter
         w.Close().Line();
 
         w.Open("public override void Optimize(Session s)");
-        w.Line("nint decayed = (nint)s.DecayedElements, rest = (nint)(s.ParameterElements - s.DecayedElements), offset = decayed * sizeof(float);");
-        w.Line("s.Launch(K.gradient_norm, s.GradientArena, (nint)s.ParameterElements, s.State, s.ReductionScratch);");
-        w.Open("if (decayed > 0)").Line("s.Launch(K.adamw, s.MasterArena, s.GradientArena, s.FirstMomentArena, s.SecondMomentArena, decayed, 1, s.State);").Close();
-        w.Open("if (rest > 0)").Line("s.Launch(K.adamw, s.MasterArena + offset, s.GradientArena + offset, s.FirstMomentArena + offset, s.SecondMomentArena + offset, rest, 0, s.State);").Close();
+        if (compiled.Recipe.ScaledStates)
+        {
+            OptimizeScaled();
+        }
+        else
+        {
+            OptimizeFlat();
+        }
+
         w.Line("UpdateScales(s);").Line("CastWeights(s);").Close().Line();
 
         foreach (Block block in Graph.Blocks.Where(b => b.Phase != Phase.Head && compiled.Kernels.Any(k => k.Group.Block == b)))
@@ -248,6 +278,35 @@ internal sealed class ProgramEmitter
             Launches(compiled.Kernels.Where(k => k.Group.Block == block));
             w.Close().Line();
         }
+    }
+
+    /// <summary>All parameters in one or two runs of F32 elements.</summary>
+    private void OptimizeFlat()
+    {
+        w.Line("nint decayed = (nint)s.DecayedElements, rest = (nint)(s.ParameterElements - s.DecayedElements), offset = decayed * sizeof(float);");
+        w.Line("s.Launch(K.gradient_norm, s.GradientArena, (nint)s.ParameterElements, s.State, s.ReductionScratch);");
+        w.Open("if (decayed > 0)").Line("s.Launch(K.adamw, s.MasterArena, s.GradientArena, s.FirstMomentArena, s.SecondMomentArena, decayed, 1, s.State);").Close();
+        w.Open("if (rest > 0)").Line("s.Launch(K.adamw, s.MasterArena + offset, s.GradientArena + offset, s.FirstMomentArena + offset, s.SecondMomentArena + offset, rest, 0, s.State);").Close();
+    }
+
+    /// <summary>All parameters through a table: amax of what will be stored, the store, and its scales.</summary>
+    private void OptimizeScaled()
+    {
+        RecipeSpec r = compiled.Recipe;
+        const string Arenas = "s.MasterArena, s.GradientArena, s.FirstMomentArena, s.SecondMomentArena, segments, count, tiles";
+        static int Maximum(Format format) => format switch
+        {
+            Format.F16 => 65504,
+            Format.E4M3 => 448,
+            Format.E5M2 => 57344,
+            _ => 0,
+        };
+        w.Line("nint count = (nint)s.Plan.StateInstances, tiles = (nint)s.Plan.StateTiles, segments = s.Workspace(WorkspacePart.Segments);");
+        w.Line("nint scale = s.Workspace(WorkspacePart.StateScale), inverse = s.Workspace(WorkspacePart.StateScaleInverse), amax = s.Workspace(WorkspacePart.StateAmax);");
+        w.Line("s.Launch(K.gradient_norm, s.GradientArena, segments, count, tiles, inverse, amax, s.State, s.ReductionScratch);");
+        w.Line($"s.Launch(K.adamw_amax, {Arenas}, inverse, amax, s.State);");
+        w.Line($"s.Launch(K.adamw_store, {Arenas}, scale, inverse, amax, s.State);");
+        w.Line($"s.Launch(K.state_scales, segments, count, scale, inverse, amax, s.ScaleArena, s.ScaleInverseArena, {ProgramText.N(Maximum(r.Master))}, {ProgramText.N(Maximum(r.FirstMoment))}, {ProgramText.N(Maximum(r.SecondMoment))}, {ProgramText.N(Maximum(r.Weight))});");
     }
 
     private void ClearAmax(bool current)

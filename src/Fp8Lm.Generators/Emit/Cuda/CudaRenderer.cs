@@ -52,6 +52,11 @@ internal static class CudaRenderer
             source.Line("#include <fp8lm/common/current_scale.cuh>");
         }
 
+        if (text.Contains("state_scale("))
+        {
+            source.Line("#include <fp8lm/common/state_scale.cuh>");
+        }
+
         string constants = CudaText.Constants(program, dims, text, vocabulary);
         if (constants.Contains("chunk_rows"))
         {

@@ -150,7 +150,7 @@ internal sealed class CudaRowRenderer
             if (casts[i].CurrentScale)
             {
                 string fmax = casts[i].Format == Format.E4M3 ? "448.0f" : "57344.0f";
-                w.Line($"const float scale{N(i)} = current_scale(*{casts[i].Amax.Name}, {fmax});")
+                w.Line($"const float scale{N(i)} = {(casts[i].KeepsScale ? "state_scale" : "current_scale")}(*{casts[i].Amax!.Name}, {fmax}{(casts[i].KeepsScale ? $", *{casts[i].Scale.Name}" : "")});")
                     .Line($"if (row == 0 && at.leads) {{ *{casts[i].Scale.Name} = scale{N(i)}; *{casts[i].ScaleInverse!.Name} = 1.0f / scale{N(i)}; }}");
             }
             else

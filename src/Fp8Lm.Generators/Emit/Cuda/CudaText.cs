@@ -20,6 +20,8 @@ internal static class CudaText
         [ElementType.I32] = "int",
         [ElementType.U32] = "unsigned",
         [ElementType.State] = "StepState",
+        [ElementType.Segment] = "optim::Segment",
+        [ElementType.Bytes] = "void",
         [ElementType.Int64] = "long long",
     };
 
@@ -118,6 +120,7 @@ internal static class CudaText
         OpCode.Column => $"const float {statement.Result} = (float)c;",
         OpCode.Position => $"const float {statement.Result} = (float)(row % Sequence);",
         OpCode.LossScale => $"const float {statement.Result} = state->LossScale;",
+        OpCode.MasterInverse or OpCode.GradientInverse => $"const float {statement.Result} = *{statement.Param!.Name};",
         OpCode.IsLabel => $"const bool {statement.Result} = c == labels[row];",
         OpCode.LabelWeight => $"const float {statement.Result} = labels[row] < 0 ? 0.0f : label_weights[row];",
         _ => $"const float {statement.Result} = dropout_factor(state, {statement.Node.Data.Index.ToString(CultureInfo.InvariantCulture)}u, (unsigned)layer, (unsigned)(row * {program.Space.Columns.PrintFactor(Symbol)} + c), {Number(statement.Node.Data.Number)});",

@@ -116,7 +116,7 @@ internal sealed class FusionGrouping
     private static bool NeedsMemory(Node user, Value operand)
     {
         Value root = FusionPlan.Peel(operand);
-        return user.Op is OpCode.PairSwap or OpCode.Tile || root.Op is OpCode.Slice or OpCode.Concat || root.Op == OpCode.Amax || (user.Op == OpCode.Quantize && user.Data.CurrentScale);
+        return user.Op is OpCode.PairSwap or OpCode.Tile || root.Op is OpCode.Slice or OpCode.Concat || root.Op == OpCode.Amax || (user.Op is OpCode.Quantize or OpCode.StoreGradient && user.Data.CurrentScale);
     }
 
     private void Assign(Node node)

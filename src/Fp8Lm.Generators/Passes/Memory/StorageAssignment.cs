@@ -195,7 +195,7 @@ internal sealed class StorageAssignment
             : weight ? BufferScope.PerLayerAlways
             : block.Phase == Phase.Forward && UsedOutside(value) ? BufferScope.PerLayer
             : BufferScope.Single;
-        string category = weight ? "Weights" : rows is BufferRows.Slabs or BufferRows.ChunkSlabs ? "Workspace" : "Activations";
+        string category = weight ? "Weights" : value.Type.Rows == RowKind.Parameter || rows is BufferRows.Slabs or BufferRows.ChunkSlabs ? "Workspace" : "Activations";
         TensorType type = value.Type;
         return new BufferSpec(NameOf(value, transposed), category, FormatOf(value), rows, type.Outer, type.Columns, scope, block.Loop);
     }

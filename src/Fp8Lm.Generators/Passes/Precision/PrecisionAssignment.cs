@@ -26,6 +26,11 @@ internal sealed class PrecisionAssignment
 
     private void Assign()
     {
+        if (recipe.ScaledStates)
+        {
+            LinearWeights.Find(graph);
+        }
+
         foreach (Node gemm in graph.Nodes.Where(n => n.Op == OpCode.Gemm).ToList())
         {
             bool inBlock = gemm.Block.Loop is not null && gemm.Block.Phase != Phase.Head;
@@ -43,15 +48,25 @@ internal sealed class PrecisionAssignment
             bool fp8 = RecipeSpec.IsFp8(a) && RecipeSpec.IsFp8(b);
             NodeData data = gemm.Data with { Promote = fp8 && (gemm.Data.Gemm == GemmRole.Fprop ? recipe.PromoteForward : recipe.PromoteBackward) };
             // FP8 tensor cores read both operands with K contiguous; 16-bit ones take either, so there the stored order serves.
-            gemm.Inputs = [Operand(gemm.Inputs[0], fp8 ? a : Compute(a), data.AKMajor, fp8), Operand(gemm.Inputs[1], fp8 ? b : Compute(b), data.BKMajor, fp8)];
+            gemm.Inputs = [Operand(gemm, gemm.Inputs[0], fp8 ? a : Compute(a), data.AKMajor, fp8), Operand(gemm, gemm.Inputs[1], fp8 ? b : Compute(b), data.BKMajor, fp8)];
             gemm.Data = fp8 ? data with { AKMajor = true, BKMajor = true } : data;
+        }
+
+        if (RecipeSpec.IsFp8(recipe.WeightGradient))
+        {
+            GradientStorage.Run(graph, recipe.WeightGradient);
         }
     }
 
     private Format Compute(Format format) => RecipeSpec.IsFp8(format) ? recipe.Compute : format;
 
-    private Value Operand(Value value, Format format, bool kMajor, bool fp8)
+    private Value Operand(Node gemm, Value value, Format format, bool kMajor, bool fp8)
     {
+        if (value.Op == OpCode.Parameter && graph.LinearWeights.Contains(value.Node.Data.Index))
+        {
+            return format == Format.F32 ? value : CopyOf(gemm, value, format, fp8 && !kMajor);
+        }
+
         if (!fp8)
         {
             return value.Op == OpCode.Parameter && format != Format.F32 ? CastOf(value, format).Out() : value;
@@ -100,6 +115,61 @@ internal sealed class PrecisionAssignment
         cast = graph.Add(block, OpCode.Quantize, inputs, [value.Type, value.Type], data, value.Node.Site, value.Node.Label);
         InsertBehind(value, block, cast);
         return casts[(value, format)] = cast;
+    }
+
+    /// <summary>
+    /// A copy of a weight whose master and scales the optimizer keeps: in setup if it is kept, else right before the product that reads it, where its
+    /// memory is that product's alone.
+    /// </summary>
+    private Value CopyOf(Node gemm, Value parameter, Format format, bool transposed)
+    {
+        int index = parameter.Node.Data.Index;
+        bool kept = recipe.Copies == WeightCopies.PerStep || (recipe.Copies == WeightCopies.RowMajorPerStep && !transposed);
+        Block block = kept ? Setup(graph.Spec.Parameters[index].Loop) : gemm.Block;
+        int before = block.Nodes.Count;
+        Value source = graph.Add(block, OpCode.Parameter, [], [parameter.Type], parameter.Node.Data, parameter.Node.Site, parameter.Node.Label).Out();
+        if (!casts.TryGetValue((source, format), out Node? cast))
+        {
+            Value value = source;
+            if (RecipeSpec.IsScaled(recipe.Master))
+            {
+                Value inverse = graph.Add(block, OpCode.MasterInverse, [], [TensorType.Scalar], new NodeData { Index = index }, parameter.Node.Site).Out();
+                value = graph.Add(block, OpCode.Mul, [source, inverse], [source.Type], site: parameter.Node.Site).Out();
+            }
+
+            NodeData data = new() { Format = format };
+            if (RecipeSpec.IsFp8(format))
+            {
+                data = data with { Scale = WeightScale(index, format), ScaleIndex = InstanceIndex.Layer, FixedScale = true };
+                cast = graph.Add(block, OpCode.Quantize, [value], [value.Type, value.Type], data, parameter.Node.Site, parameter.Node.Label);
+            }
+            else
+            {
+                cast = graph.Add(block, OpCode.Cast, [value], [value.Type], data, parameter.Node.Site, parameter.Node.Label);
+            }
+
+            casts[(source, format)] = cast;
+            if (!kept)
+            {
+                List<Node> added = block.Nodes.GetRange(before, block.Nodes.Count - before);
+                block.Nodes.RemoveRange(before, added.Count);
+                block.Nodes.InsertRange(block.Nodes.IndexOf(gemm), added);
+            }
+        }
+
+        return cast.Out(transposed ? 1 : 0);
+    }
+
+    private int WeightScale(int parameter, Format format)
+    {
+        if (!graph.WeightScales.TryGetValue(parameter, out int scale))
+        {
+            ParameterSpec spec = graph.Spec.Parameters[parameter];
+            graph.WeightScales[parameter] = scale = graph.Scales.Count;
+            graph.Scales.Add(new ScaleFamily(Unique(spec.Path + "/weight"), format, graph.Blocks.First(b => b.Loop?.Id == spec.Loop).Loop, Carried: false));
+        }
+
+        return scale;
     }
 
     /// <summary>Two values may come from ops of the same label; their scales are two all the same.</summary>

@@ -48,6 +48,11 @@ public static unsafe partial class CpuKernels
             sum += partial[i];
         }
 
+        FinishNorm(state, sum);
+    }
+
+    private static void FinishNorm(StepState* state, double sum)
+    {
         float norm = (float)Math.Sqrt(sum);
         bool finite = float.IsFinite(norm);
         state->GradientNorm = norm;
@@ -87,26 +92,17 @@ public static unsafe partial class CpuKernels
 
     private readonly struct AdamStep(float* master, float* gradient, float* m, float* v, long count, bool decay, StepState state) : ITileKernel
     {
-        // Taken out of the loop here: the stores may alias this struct as far as the compiler knows.
-        private readonly float clip = state.ClipFactor;
-        private readonly float rate = state.LearningRate;
-        private readonly float decay = decay ? state.WeightDecay : 0f;
-        private readonly float beta1 = state.Beta1;
-        private readonly float beta2 = state.Beta2;
-        private readonly float rest1 = 1f - state.Beta1;
-        private readonly float rest2 = 1f - state.Beta2;
-        private readonly float unbias1 = 1f / state.BiasCorrection1;
-        private readonly float unbias2 = 1f / state.BiasCorrection2;
-        private readonly float epsilon = state.Epsilon;
+        private readonly AdamMath math = new(state, decay);
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run(int tile, int worker)
         {
+            AdamMath step = math;
             long i = (long)tile * AdamTile, end = Math.Min(count, i + AdamTile);
             for (; i + Lanes <= end; i += Lanes)
             {
                 Vector256<float> w = Simd.Load(master + i), first = Simd.Load(m + i), second = Simd.Load(v + i);
-                Update(ref w, ref first, ref second, Simd.Load(gradient + i));
+                step.Update(ref w, ref first, ref second, Simd.Load(gradient + i));
                 Simd.Store(master + i, w);
                 Simd.Store(m + i, first);
                 Simd.Store(v + i, second);
@@ -116,21 +112,11 @@ public static unsafe partial class CpuKernels
             {
                 int n = (int)(end - i);
                 Vector256<float> w = Simd.LoadPartial(master + i, n), first = Simd.LoadPartial(m + i, n), second = Simd.LoadPartial(v + i, n);
-                Update(ref w, ref first, ref second, Simd.LoadPartial(gradient + i, n));
+                step.Update(ref w, ref first, ref second, Simd.LoadPartial(gradient + i, n));
                 Simd.StorePartial(master + i, w, n);
                 Simd.StorePartial(m + i, first, n);
                 Simd.StorePartial(v + i, second, n);
             }
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private void Update(ref Vector256<float> w, ref Vector256<float> first, ref Vector256<float> second, Vector256<float> gradient)
-        {
-            Vector256<float> g = gradient * clip;
-            first = (first * beta1) + (g * rest1);
-            second = (second * beta2) + (g * rest2 * g);
-            Vector256<float> step = first * unbias1 / (Vector256.Sqrt(second * unbias2) + Vector256.Create(epsilon));
-            w -= (step + (w * decay)) * rate;
         }
     }
 }

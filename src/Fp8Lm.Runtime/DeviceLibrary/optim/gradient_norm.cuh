@@ -1,13 +1,16 @@
 #pragma once
 #include <fp8lm/common/common.cuh>
+#include <fp8lm/common/octet.cuh>
+#include <fp8lm/common/state_scale.cuh>
+#include <fp8lm/optim/segment.cuh>
 #include <fp8lm/reduce/block.cuh>
 
 namespace fp8lm::optim {
 
-// Global L2 norm of grad [count] f32 -> state.GradientNorm, ClipFactor, SkipStep. A flag that still stands from the step before becomes
-// Halted. Every block leaves its sum of squares in scratch; the last one to finish adds them in the order of the blocks. scratch starts zeroed
-// and is left so. Four blocks to each of 132 multiprocessors: one wave.
-struct GradientNorm : Launch<256, 0, 0, 528>
+// What norms share: every block leaves its sum of squares in scratch; the last one to finish adds them in the order of the blocks and writes
+// state.GradientNorm, ClipFactor, SkipStep. A flag that still stands from the step before becomes Halted. scratch starts zeroed and is left so. Four
+// blocks to each of 132 multiprocessors: one wave.
+struct NormLaunch : Launch<256, 0, 0, 528>
 {
     struct Scratch
     {
@@ -15,30 +18,14 @@ struct GradientNorm : Launch<256, 0, 0, 528>
         double partial[kBlocks];
     };
 
-    static __device__ void run(const float* grad, i64 count, StepState* state, void* scratch)
+    static __device__ double squares(float4 g)
+    {
+        return ((double)g.x * g.x + (double)g.y * g.y) + ((double)g.z * g.z + (double)g.w * g.w);
+    }
+
+    static __device__ void finish(double sum, StepState* state, void* scratch)
     {
         Scratch* const shared_by_blocks = static_cast<Scratch*>(scratch);
-        const i64 stride = (i64)gridDim.x * kThreads * 4;
-        double sum = 0.0;
-        i64 i = ((i64)blockIdx.x * kThreads + threadIdx.x) * 4;
-        for (; i + (kUnroll - 1) * stride + 4 <= count; i += kUnroll * stride)
-        {
-            float4 g[kUnroll];
-            #pragma unroll
-            for (int u = 0; u < kUnroll; ++u)
-                g[u] = load4(grad + i + u * stride);
-            #pragma unroll
-            for (int u = 0; u < kUnroll; ++u)
-                sum += squares(g[u]);
-        }
-        for (; i < count; i += stride)
-        {
-            if (i + 4 <= count)
-                sum += squares(load4(grad + i));
-            else
-                for (i64 j = i; j < count; ++j)
-                    sum += (double)grad[j] * grad[j];
-        }
         sum = block_sum<kThreads>(sum);
 
         __shared__ bool last;
@@ -65,14 +52,6 @@ struct GradientNorm : Launch<256, 0, 0, 528>
     }
 
 private:
-    // Loads in flight per thread; one does not fill the memory's latency.
-    static constexpr int kUnroll = 4;
-
-    static __device__ double squares(float4 g)
-    {
-        return ((double)g.x * g.x + (double)g.y * g.y) + ((double)g.z * g.z + (double)g.w * g.w);
-    }
-
     static __device__ void write(StepState* state, float norm)
     {
         const bool finite = (__float_as_uint(norm) & 0x7F800000u) != 0x7F800000u;
@@ -81,6 +60,75 @@ private:
         state->GradientNorm = norm;
         state->ClipFactor = clips ? min_(1.0f, state->MaxGradientNorm / (norm + 1e-6f)) : 1.0f;
         state->SkipStep = state->SkipStep != 0 ? StepState::kHalted : sound ? 0u : StepState::kSkipped;
+    }
+};
+
+// Global L2 norm of grad [count] f32.
+struct GradientNorm : NormLaunch
+{
+    static __device__ void run(const float* grad, i64 count, StepState* state, void* scratch)
+    {
+        const i64 stride = (i64)gridDim.x * kThreads * 4;
+        double sum = 0.0;
+        i64 i = ((i64)blockIdx.x * kThreads + threadIdx.x) * 4;
+        for (; i + (kUnroll - 1) * stride + 4 <= count; i += kUnroll * stride)
+        {
+            float4 g[kUnroll];
+            #pragma unroll
+            for (int u = 0; u < kUnroll; ++u)
+                g[u] = load4(grad + i + u * stride);
+            #pragma unroll
+            for (int u = 0; u < kUnroll; ++u)
+                sum += squares(g[u]);
+        }
+        for (; i < count; i += stride)
+        {
+            if (i + 4 <= count)
+                sum += squares(load4(grad + i));
+            else
+                for (i64 j = i; j < count; ++j)
+                    sum += (double)grad[j] * grad[j];
+        }
+        finish(sum, state, scratch);
+    }
+
+private:
+    // Loads in flight per thread; one does not fill the memory's latency.
+    static constexpr int kUnroll = 4;
+};
+
+// Global L2 norm of the gradients of all segments: Gradient with a scale for linear weights, f32 for the rest. An amax [count] that is not finite makes the
+// norm NaN: a cast to FP8 saturates, so the bytes would not tell.
+template <class Gradient> struct SegmentedGradientNorm : NormLaunch
+{
+    static __device__ void run(
+        const void* grad, const Segment* segments, i64 count, i64 tiles, const float* inverse, const u32* amax, StepState* state, void* scratch)
+    {
+        double sum = 0.0;
+        for (i64 tile = blockIdx.x; tile < tiles; tile += gridDim.x)
+        {
+            const int index = find_segment(segments, count, tile);
+            const Segment segment = segments[index];
+            const i64 begin = (tile - segment.first_tile) * kSegmentTile + threadIdx.x * 8;
+            if (begin >= segment.elements)
+                continue;
+            float g[8];
+            if (segment.flags & Segment::kLinear)
+            {
+                unpack(load_octet<true>(at<Gradient>(grad, segment.gradient) + begin, 8), g);
+                if constexpr (kScaledMaximum<Gradient> > 0.0f)
+                {
+                    const float factor = amax[index] < 0x7F800000u ? inverse[index] : __int_as_float(0x7FC00000);
+                    #pragma unroll
+                    for (int i = 0; i < 8; ++i)
+                        g[i] *= factor;
+                }
+            }
+            else
+                unpack(load_octet<true>(at<float>(grad, segment.gradient) + begin, 8), g);
+            sum += squares(make_float4(g[0], g[1], g[2], g[3])) + squares(make_float4(g[4], g[5], g[6], g[7]));
+        }
+        finish(sum, state, scratch);
     }
 };
 

@@ -1,0 +1,110 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace Fp8Lm.Cpu;
+
+/// <summary>A format in which the optimizer stores a state: eight elements at a time, with a scale where <see cref="Maximum"/> is not 0.</summary>
+public unsafe interface IStateFormat
+{
+    /// <summary>Bytes of one element.</summary>
+    static abstract int Bytes { get; }
+
+    /// <summary>The largest number of a format that is stored with a scale; 0 for those that need none.</summary>
+    static abstract float Maximum { get; }
+
+    /// <summary>Reads eight elements.</summary>
+    static abstract Vector256<float> Load(byte* p);
+
+    /// <summary>Rounds eight elements to nearest even.</summary>
+    static abstract void Store(byte* p, Vector256<float> value);
+}
+
+/// <summary>F32.</summary>
+public readonly unsafe struct F32State : IStateFormat
+{
+    /// <inheritdoc/>
+    public static int Bytes => sizeof(float);
+
+    /// <inheritdoc/>
+    public static float Maximum => 0f;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Load(byte* p) => Simd.Load((float*)p);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(byte* p, Vector256<float> value) => Simd.Store((float*)p, value);
+}
+
+/// <summary>BF16, without scale.</summary>
+public readonly unsafe struct BF16State : IStateFormat
+{
+    /// <inheritdoc/>
+    public static int Bytes => sizeof(ushort);
+
+    /// <inheritdoc/>
+    public static float Maximum => 0f;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Load(byte* p) => Simd.LoadBF16((ushort*)p);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(byte* p, Vector256<float> value) => Simd.StoreBF16((ushort*)p, value);
+}
+
+/// <summary>FP16 with a scale.</summary>
+public readonly unsafe struct F16State : IStateFormat
+{
+    /// <inheritdoc/>
+    public static int Bytes => sizeof(ushort);
+
+    /// <inheritdoc/>
+    public static float Maximum => 65504f;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Load(byte* p) => Simd.LoadF16((ushort*)p);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(byte* p, Vector256<float> value) => Simd.StoreF16((ushort*)p, value);
+}
+
+/// <summary>E4M3 with a scale.</summary>
+public readonly unsafe struct E4M3State : IStateFormat
+{
+    /// <inheritdoc/>
+    public static int Bytes => sizeof(byte);
+
+    /// <inheritdoc/>
+    public static float Maximum => 448f;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Load(byte* p) => Simd.LoadE4M3(p);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(byte* p, Vector256<float> value) => Simd.StoreE4M3(p, value);
+}
+
+/// <summary>E5M2 with a scale.</summary>
+public readonly unsafe struct E5M2State : IStateFormat
+{
+    /// <inheritdoc/>
+    public static int Bytes => sizeof(byte);
+
+    /// <inheritdoc/>
+    public static float Maximum => 57344f;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Load(byte* p) => Simd.LoadE5M2(p);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(byte* p, Vector256<float> value) => Simd.StoreE5M2(p, value);
+}

@@ -1,0 +1,46 @@
+using System;
+using System.Runtime.InteropServices;
+
+namespace Fp8Lm.Execution;
+
+/// <summary>
+/// One parameter instance in the arenas of the optimizer, for kernels that work on all of them at once. The layout is repeated in
+/// <c>fp8lm/optim/segment.cuh</c>.
+/// </summary>
+[StructLayout(LayoutKind.Sequential)]
+public struct StateSegment
+{
+    /// <summary>Elements that a block of threads takes at a time.</summary>
+    public const int TileElements = 2048;
+
+    /// <summary>Offset in <see cref="ArenaKind.Master"/>, bytes.</summary>
+    public long Master;
+    /// <summary>Offset in <see cref="ArenaKind.Gradients"/>, bytes.</summary>
+    public long Gradient;
+    /// <summary>Offset in <see cref="ArenaKind.FirstMoment"/>, bytes.</summary>
+    public long FirstMoment;
+    /// <summary>Offset in <see cref="ArenaKind.SecondMoment"/>, bytes.</summary>
+    public long SecondMoment;
+    /// <summary>Tiles of all segments before this one.</summary>
+    public long FirstTile;
+    /// <summary>Elements with the zeros up to the next multiple of <see cref="MemoryPlan.ParameterAlignment"/>.</summary>
+    public long Elements;
+    /// <summary>Slot of the scale of its FP8 copies; -1: none.</summary>
+    public int WeightSlot;
+    /// <summary>What holds for it.</summary>
+    public StateSegmentTraits Traits;
+    /// <summary>Makes the size 64 bytes.</summary>
+    public long Reserved;
+}
+
+/// <summary>What holds for a segment.</summary>
+[Flags]
+public enum StateSegmentTraits : uint
+{
+    /// <summary>Nothing.</summary>
+    None = 0,
+    /// <summary>Weight decay applies.</summary>
+    Decays = 1,
+    /// <summary>Master and gradient have the recipe's formats; those of others are F32.</summary>
+    Linear = 2,
+}
