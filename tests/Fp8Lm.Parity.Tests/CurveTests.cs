@@ -14,6 +14,8 @@ public sealed class CurveTests(ITestOutputHelper output)
     [Theory]
     [InlineData("Fp32", 0.001)]
     [InlineData("TransformerEngine", 0.01)]
+    [InlineData("Fp8LmO1", 0.01)]
+    [InlineData("Fp8LmO2", 0.01)]
     public void LossesFollowPyTorch(string recipe, double tolerance)
     {
         Stopwatch watch = Stopwatch.StartNew();

@@ -22,6 +22,7 @@ public sealed class GeneratedKillTests : IDisposable
     [InlineData("TransformerEngineCurrent")]
     [InlineData("Bf16")]
     [InlineData("Fp32")]
+    [InlineData("Fp8LmO2")]
     public async Task A_compiled_model_killed_at_random_moments_resumes_exactly(string recipe)
     {
         string data = temporary["text.txt"];

@@ -3,12 +3,18 @@ using static Fp8Lm.Ops;
 namespace Fp8Lm.Training.Tests.Generated;
 
 /// <summary>A small compiled model with everything that a resumed run must find again: tied weights, dropout, repeated layers, scales of carried values, a label weight.</summary>
-[Fp8Model(Recipes = [Recipe.TransformerEngine, Recipe.TransformerEngineCurrent, Recipe.Bf16, Recipe.Fp32])]
+[Fp8Model(Recipes = [Recipe.TransformerEngine, Recipe.TransformerEngineCurrent, Recipe.Bf16, Recipe.Fp32, Recipe.Fp8LmO1, Recipe.Fp8LmO2, Recipe.Fp8LmO3])]
 public partial class Drawn
 {
     static readonly Dim Vocab = new(), Width = new(), Heads = new(), Layers = new();
 
     [ModelSize] static readonly Size Small = new() { [Vocab] = 256, [Width] = 32, [Heads] = 2, [Layers] = 2 };
+
+    // Table 6 of FP8-LM: masters in BF16 (#2b) and FP8 (#3), a second moment in FP8 (#4); and moments alone.
+    [ModelRecipe] static readonly RecipeDefinition Bf16Master = new(Recipe.Fp8LmO2) { Master = Format.BF16 };
+    [ModelRecipe] static readonly RecipeDefinition Fp8Master = new(Recipe.Fp8LmO2) { Master = Format.E4M3 };
+    [ModelRecipe] static readonly RecipeDefinition Fp8SecondMoment = new(Recipe.Fp8LmO2) { SecondMoment = Format.E4M3 };
+    [ModelRecipe] static readonly RecipeDefinition SmallMoments = new(Recipe.Bf16) { FirstMoment = Format.BF16, SecondMoment = Format.E5M2 };
 
     readonly Weight tokens = new(Vocab, Width);
     readonly Repeat<DrawnLayer> layers = new(Layers, () => new DrawnLayer(Width, Heads));
