@@ -74,3 +74,30 @@ public sealed class CudaCurrentParityTests(ITestOutputHelper output) : CudaParit
     [MemberData(nameof(Models))]
     public void AgreesWithTheReference(string model) => Check(model);
 }
+
+public sealed class CudaFp8LmO1ParityTests(ITestOutputHelper output) : CudaParityTests("Fp8LmO1", output)
+{
+    public static TheoryData<string> Models => [.. ModelsWith("Fp8LmO1")];
+
+    [Theory]
+    [MemberData(nameof(Models))]
+    public void AgreesWithTheReference(string model) => Check(model);
+}
+
+public sealed class CudaFp8LmO2ParityTests(ITestOutputHelper output) : CudaParityTests("Fp8LmO2", output)
+{
+    public static TheoryData<string> Models => [.. ModelsWith("Fp8LmO2")];
+
+    [Theory]
+    [MemberData(nameof(Models))]
+    public void AgreesWithTheReference(string model) => Check(model);
+}
+
+public sealed class CudaFp8LmO3ParityTests(ITestOutputHelper output) : CudaParityTests("Fp8LmO3", output)
+{
+    public static TheoryData<string> Models => [.. ModelsWith("Fp8LmO3")];
+
+    [Theory]
+    [MemberData(nameof(Models))]
+    public void AgreesWithTheReference(string model) => Check(model);
+}

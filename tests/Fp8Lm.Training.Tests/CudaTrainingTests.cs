@@ -46,6 +46,86 @@ public sealed class CudaTrainingTests : IDisposable
         Assert.Equal(waitingBytes, queuedBytes);
     }
 
+    /// <summary>
+    /// One optimizer step from equal bytes on both back ends: equal scales, and bytes that differ only where the last bit of the float32 arithmetic (the device fuses
+    /// multiplications and additions) decides a rounding.
+    /// </summary>
+    [Theory]
+    [InlineData("Fp8LmO1")]
+    [InlineData("Fp8LmO2")]
+    [InlineData("Fp8LmO3")]
+    [InlineData("Bf16Master")]
+    [InlineData("Fp8Master")]
+    [InlineData("Fp8SecondMoment")]
+    [InlineData("SmallMoments")]
+    public void A_step_of_the_scaled_optimizer_stores_what_the_CPU_stores(string recipe)
+    {
+        if (CudaDevice.Find(out string problem) is not { } device)
+        {
+            Assert.Skip(problem);
+            return;
+        }
+
+        MemoryPlan plan = MemoryPlan.Create(Drawn.Definition, Drawn.Definition.Program(recipe), new DimBinding([2, 32, .. Drawn.Definition.Sizes[0].Values]), checkpointing: false);
+        using var pool = new Cpu.CpuPool(2);
+        using var cpu = new CpuSession(plan, pool);
+        using var gpu = new CudaSession(plan, device);
+        foreach (ArenaKind arena in new[] { ArenaKind.Master, ArenaKind.Gradients, ArenaKind.FirstMoment, ArenaKind.SecondMoment })
+        {
+            var random = new Random((int)arena);
+            for (int p = 0; p < plan.Parameters.Count; p++)
+            {
+                for (long layer = 0; layer < plan.Parameters[p].Instances; layer++)
+                {
+                    float[] values = [.. Enumerable.Range(0, (int)plan.Parameters[p].Elements).Select(_ => (float)(random.NextDouble() - (arena == ArenaKind.SecondMoment ? 0 : 0.5)) * 0.01f)];
+                    cpu.WriteParameter(arena, p, layer, values);
+                    gpu.WriteParameter(arena, p, layer, values);
+                    Assert.Equal(Bytes(cpu, arena, p, layer), Bytes(gpu, arena, p, layer));
+                }
+            }
+        }
+
+        foreach (Session session in new Session[] { cpu, gpu })
+        {
+            session.WriteState(new StepState
+            {
+                LearningRate = 1e-2f, Beta1 = 0.9f, Beta2 = 0.95f, Epsilon = 1e-8f, WeightDecay = 0.1f, BiasCorrection1 = 0.271f, BiasCorrection2 = 0.142625f, MaxGradientNorm = 0.1f,
+            });
+            plan.Program.Optimize(session);
+            session.Synchronize();
+        }
+
+        Assert.Equal(cpu.ReadState().GradientNorm, gpu.ReadState().GradientNorm, 1e-6);
+        foreach (WorkspacePart part in new[] { WorkspacePart.StateScale, WorkspacePart.StateScaleInverse })
+        {
+            Assert.Equal(cpu.Read<float>(cpu.Workspace(part), 4 * plan.StateInstances), gpu.Read<float>(gpu.Workspace(part), 4 * plan.StateInstances));
+        }
+
+        long bytes = 0, different = 0;
+        foreach (ArenaKind arena in new[] { ArenaKind.Master, ArenaKind.FirstMoment, ArenaKind.SecondMoment })
+        {
+            for (int p = 0; p < plan.Parameters.Count; p++)
+            {
+                if (plan.Program.FormatsOf(p).Of(arena) == ElementFormat.F32)
+                {
+                    continue;
+                }
+
+                (byte[] one, byte[] two) = (Bytes(cpu, arena, p, 0), Bytes(gpu, arena, p, 0));
+                bytes += one.Length;
+                different += one.Zip(two).Count(b => b.First != b.Second);
+                float[] expected = cpu.ReadParameter(arena, p, 0), actual = gpu.ReadParameter(arena, p, 0);
+                float largest = expected.Max(MathF.Abs);
+                Assert.All(expected.Zip(actual), v => Assert.Equal(v.First, v.Second, (MathF.Abs(v.First) / 4) + (1e-2f * largest)));
+            }
+        }
+
+        Assert.True(different <= bytes / 500, $"{different} of {bytes} bytes differ");
+    }
+
+    private static byte[] Bytes(Session session, ArenaKind arena, int parameter, long layer) => session.Read<byte>(
+        ParameterMemory.Address(session, arena, parameter, layer), session.Plan.Parameters[parameter].Elements * ParameterMemory.Format(session, arena, parameter).Bytes());
+
     private static (long, double, float, float) Numbers(StepReport s) => (s.Step, s.Loss, s.LearningRate, s.GradientNorm);
 
     private (RecordingObserver Observer, byte[] Checkpoint) Train(string recipe, long badStep, Func<Session, Session> wrap)

@@ -8,7 +8,10 @@ namespace Fp8Lm.Generators.Tests.Diagnostics;
 public sealed class RecipeDiagnosticTests
 {
     [Theory]
-    [InlineData("new(Recipe.TransformerEngine) { Master = Format.[|FP8L0501:E5M2|] }")]
+    [InlineData("new(Recipe.TransformerEngine) { WeightGradient = Format.[|FP8L0501:F16|] }")]
+    [InlineData("new(Recipe.Fp8LmO2) { Payload = Format.[|FP8L0501:E4M3|] }")]
+    [InlineData("new(Recipe.Fp32) { Master = Format.[|FP8L0503:F16|] }")]
+    [InlineData("new(Recipe.TransformerEngine) { Copies = WeightCopies.[|FP8L0503:PerUse|] }")]
     [InlineData("new(Recipe.Bf16) { Compute = Format.[|FP8L0501:F16|] }")]
     [InlineData("new(Recipe.TransformerEngine) { Weight = Format.[|FP8L0503:BF16|] }")]
     [InlineData("new(Recipe.TransformerEngine) { Scaling = ScalePolicy.[|FP8L0503:None|] }")]
@@ -35,6 +38,15 @@ public sealed class RecipeDiagnosticTests
     [Fact]
     public Task LegalOnes() => DiagnosticTest.Verify(Model("Recipe.TransformerEngineCurrent",
         "[ModelRecipe] static readonly RecipeDefinition Mine = new(Recipe.TransformerEngine) { OutputGradient = Format.E4M3, AmaxHistory = 1024, PowerOfTwoScales = true };"));
+
+    /// <summary>Table 6 of FP8-LM.</summary>
+    [Theory]
+    [InlineData("new(Recipe.Fp8LmO2) { Master = Format.BF16 }")]
+    [InlineData("new(Recipe.Fp8LmO2) { Master = Format.E4M3 }")]
+    [InlineData("new(Recipe.Fp8LmO2) { SecondMoment = Format.E4M3 }")]
+    [InlineData("new(Recipe.Fp8LmO3) { Copies = WeightCopies.PerStep, SecondMoment = Format.E5M2 }")]
+    [InlineData("new(Recipe.Fp32) { FirstMoment = Format.BF16, WeightGradient = Format.E5M2 }")]
+    public Task Ablations(string recipe) => DiagnosticTest.Verify(Model("Recipe.Fp8LmO1", "[ModelRecipe] static readonly RecipeDefinition Mine = " + recipe + ";"));
 
     private static string Model(string recipes, string members = "") => $$"""
         [Fp8Model(Recipes = [{{recipes}}])] partial class M

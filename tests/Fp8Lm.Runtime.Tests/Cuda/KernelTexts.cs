@@ -131,7 +131,7 @@ internal static class KernelTexts
         #include <fp8lm/{{header}}>
         using namespace fp8lm;
         FP8LM_LAUNCH({{type}});
-        extern "C" __global__ void __launch_bounds__({{type}}::kThreads) test({{parameters}}) { {{type}}::run({{arguments}}); }
+        extern "C" __global__ void __launch_bounds__({{type}}::kThreads, 1) test({{parameters}}) { {{type}}::run({{arguments}}); }
         """;
 
     public const string EmbeddingParameters = "const int* tokens, const bf16* d_y, float* grad, long long count, long long vocab, long long columns";
@@ -159,6 +159,17 @@ internal static class KernelTexts
         "optim/adamw.cuh", "optim::AdamW",
         "float* master, const float* grad, float* m, float* v, long long count, long long decay, StepState* state",
         "master, grad, m, v, count, decay, state");
+
+    /// <summary>A pass of the optimizer whose states have formats of their own.</summary>
+    public static string ScaledAdam(string formats, bool store) => Library(
+        "optim/segmented_adamw.cuh", $"optim::SegmentedAdamW<{formats}>::{(store ? "Store" : "Amax")}",
+        $"void* master, const void* grad, void* m, void* v, const optim::Segment* segments, long long count, long long tiles, {(store ? "const float* scale, const float* inverse, const unsigned* amax" : "const float* inverse, unsigned* amax")}, const StepState* state",
+        $"master, grad, m, v, segments, count, tiles, {(store ? "scale, " : "")}inverse, amax, state");
+
+    public static string ScaledGradientNorm(string format) => Library(
+        "optim/gradient_norm.cuh", $"optim::SegmentedGradientNorm<{format}>",
+        "const void* grad, const optim::Segment* segments, long long count, long long tiles, const float* inverse, const unsigned* amax, StepState* state, void* scratch",
+        "grad, segments, count, tiles, inverse, amax, state, scratch");
 
     public static string ScaleUpdate { get; } = Library(
         "optim/scale_update.cuh", "optim::ScaleUpdate",

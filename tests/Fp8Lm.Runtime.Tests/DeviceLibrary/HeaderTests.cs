@@ -59,7 +59,21 @@ public sealed partial class HeaderTests
             []);
     }
 
-    private static string CudaType(Type type) => type == typeof(float) ? "float" : type == typeof(uint) ? "u32" : type == typeof(double) ? "double" : type.Name;
+    [Fact]
+    public void ASegmentHasTheSameLayoutOnBothSides()
+    {
+        Needs.Nvrtc();
+        string[] names = ["master", "gradient", "first", "second", "first_tile", "elements", "weight_slot", "flags", "reserved"];
+        Assert.Equal(
+            typeof(StateSegment).GetFields(BindingFlags.Public | BindingFlags.Instance).Zip(names, (field, name) => $"{CudaType(field.FieldType)} {name}"),
+            Field().Matches(Library.Headers["fp8lm/optim/segment.cuh"]).Select(match => match.Groups[1].Value));
+        _ = KernelCompiler.Compile(
+            $"#include <fp8lm/optim/segment.cuh>\nstatic_assert(sizeof(fp8lm::optim::Segment) == {Marshal.SizeOf<StateSegment>()}, \"size\");\n"
+            + $"static_assert(fp8lm::optim::kSegmentTile == {StateSegment.TileElements}, \"tile\");\nextern \"C\" __global__ void nothing() {{}}",
+            []);
+    }
+
+    private static string CudaType(Type type) => type == typeof(float) ? "float" : type == typeof(uint) ? "u32" : type == typeof(double) ? "double" : type == typeof(long) ? "i64" : type == typeof(int) ? "int" : type.IsEnum ? CudaType(type.GetEnumUnderlyingType()) : type.Name;
 
     private static string Layer(string name) => name.Split('/')[1];
 

@@ -9,7 +9,10 @@ struct Segment
 {
     static constexpr u32 kDecays = 1, kLinear = 2;
 
-    i64 master, gradient, first, second;
+    i64 master;
+    i64 gradient;
+    i64 first;
+    i64 second;
     i64 first_tile;
     i64 elements;
     int weight_slot;
