@@ -47,10 +47,10 @@ internal static class LibraryKernels
     private static readonly LibraryKernel ClearAmax = new("clear_amax", "Row", "row/row.cuh", "", "global::Fp8Lm.Cpu.Scaling.ClearAmax", "new RowGeometry(static _ => 16, static _ => 1)",
         [P("amax", ElementType.U32, true), P("slots", ElementType.Int64)]);
 
-    private static readonly LibraryKernel StateScales = new("state_scales", "ScaledOptimizer", "optim/segmented_adamw.cuh", "optim::StateScales", "CpuKernels.StateScales", "NoGeometry.Instance",
+    private static readonly LibraryKernel StateScales = new("state_scales", "ScaleUpdate", "optim/segmented_adamw.cuh", "optim::StateScales", "CpuKernels.StateScales", "NoGeometry.Instance",
         [P("segments", ElementType.Segment), P("count", ElementType.Int64), P("scale", ElementType.F32, true), P("inverse", ElementType.F32, true), P("amax", ElementType.U32, true), P("weight_scale", ElementType.F32, true), P("weight_inverse", ElementType.F32, true), P("master_maximum", ElementType.Int64), P("first_maximum", ElementType.Int64), P("second_maximum", ElementType.Int64), P("weight_maximum", ElementType.Int64)]);
 
-    private static readonly LibraryKernel GradientAmax = new("gradient_amax", "ScaledOptimizer", "optim/segmented_adamw.cuh", "optim::GradientAmax", "CpuKernels.GradientAmax", "NoGeometry.Instance",
+    private static readonly LibraryKernel GradientAmax = new("gradient_amax", "ScaleUpdate", "optim/segmented_adamw.cuh", "optim::GradientAmax", "CpuKernels.GradientAmax", "NoGeometry.Instance",
         [P("amax", ElementType.U32, true), P("count", ElementType.Int64)]);
 
     public static IReadOnlyList<LibraryKernel> Of(RecipeSpec recipe)

@@ -48,7 +48,7 @@ public sealed unsafe class CudaSession : ArenaSession
             AllocateArenas();
             LoadKernels();
             Attach(arena => arenas[(int)arena]);
-            firstProducts = new FirstProducts(GradientArena, plan.ParameterElements * sizeof(float), context.Clear);
+            firstProducts = new FirstProducts(GradientArena, plan.Bytes(ArenaKind.Gradients), context.Clear);
             printed = KernelProfile.Create(plan.Program.Kernels);
             timer = printed is null ? null : new LaunchTimer(context, printed);
         }
@@ -305,7 +305,7 @@ public sealed unsafe class CudaSession : ArenaSession
             return false;
         }
 
-        if (slot.Info.Kind is KernelKind.GradientNorm or KernelKind.AdamW)
+        if (slot.Info.Kind is KernelKind.GradientNorm or KernelKind.AdamW or KernelKind.ScaledOptimizer)
         {
             firstProducts.Finish();
             return false;

@@ -29,7 +29,7 @@ public enum KernelKind
     GradientNorm,
     /// <summary>AdamW over a flat range of parameters.</summary>
     AdamW,
-    /// <summary>The kernels of an optimizer whose states have formats and scales of their own: they walk over a table of <see cref="StateSegment"/>.</summary>
+    /// <summary>The passes over gradients and states that have formats and scales of their own: they walk over a table of <see cref="StateSegment"/>.</summary>
     ScaledOptimizer,
     /// <summary>Rolls amax histories and derives the next scales.</summary>
     ScaleUpdate,
