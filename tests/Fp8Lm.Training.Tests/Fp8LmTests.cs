@@ -175,6 +175,40 @@ public sealed class Fp8LmTests : IDisposable
         }
     }
 
+    /// <summary>The bytes of a gradient are finite whatever happened; its amax stops the step, and the next step starts afresh.</summary>
+    [Fact]
+    public void Overflow_in_one_gradient_skips_one_step_and_clipping_rewrites_no_byte()
+    {
+        using CpuPool pool = new(2);
+        using CpuSession session = Session("Fp8LmO2", pool);
+        Start(session);
+        ArenaKind[] kept = [ArenaKind.Master, ArenaKind.FirstMoment, ArenaKind.SecondMoment];
+        byte[][] Bytes(params ArenaKind[] arenas) => [.. arenas.Select(a => session.Read<byte>(session.Layout.Arena(a), session.Plan.Bytes(a)))];
+        StepState Step(Action spoil)
+        {
+            session.ClearGradients();
+            session.WriteState(new StepState
+            {
+                LossScale = 1f / session.Dims.Tokens, Training = 1, SeedLow = 1, LearningRate = 1e-3f, Beta1 = 0.9f, Beta2 = 0.95f, Epsilon = 1e-8f, BiasCorrection1 = 0.1f,
+                BiasCorrection2 = 0.05f, MaxGradientNorm = 0.01f,
+            });
+            session.Plan.Program.TrainMicroBatch(session);
+            spoil();
+            byte[][] gradients = Bytes(ArenaKind.Gradients);
+            session.Plan.Program.Optimize(session);
+            Assert.Equal(gradients, Bytes(ArenaKind.Gradients));
+            return session.ReadState();
+        }
+
+        byte[][] before = Bytes(kept);
+        Assert.Equal(StepState.Skipped, Step(() => session.Write<float>([float.PositiveInfinity], session.GradientAmax(Linear.First(), 1))).SkipStep);
+        Assert.Equal(before, Bytes(kept));
+        StepState state = Step(() => { });
+        Assert.Equal(0u, state.SkipStep);
+        Assert.InRange(state.ClipFactor, 1e-6f, 0.9f);
+        Assert.All(before.Zip(Bytes(kept)), pair => Assert.NotEqual(pair.First, pair.Second));
+    }
+
     private static IEnumerable<int> Linear => Enumerable.Range(0, Drawn.Definition.Parameters.Length).Where(p => Drawn.Definition.Program("Fp8LmO2").FormatsOf(p).Linear);
 
     private static void Start(CpuSession session)
