@@ -54,7 +54,8 @@ public sealed class CubinCacheTests : IDisposable
         cache.Write("key", new CompiledKernel([1], "log", FromCache: false), "source");
         cache.Write("key", new CompiledKernel([2], "log", FromCache: false), "source");
 
-        Assert.Equal(3, Directory.GetFiles(Path.Combine(folder, "kernels")).Length);
+        Assert.Equal(3, Directory.GetFiles(Path.Combine(folder, "kernels"), "key.*").Length);
+        Assert.Equal(4, Directory.GetFiles(Path.Combine(folder, "kernels")).Length); // the lock of eviction besides
     }
 
     [Fact]

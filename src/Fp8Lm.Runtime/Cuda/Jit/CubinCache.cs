@@ -8,23 +8,31 @@ namespace Fp8Lm.Cuda.Jit;
 
 /// <summary>
 /// Compiled kernels on disk: <c>key.cubin</c>, <c>key.log</c> whose first line is the digest of the cubin, and <c>key.cu</c> for people.
-/// Writers use a temporary file and a rename, so processes may share the folder; whatever does not verify is compiled again.
+/// Writers use a temporary file and a rename, so processes may share the folder; whatever does not verify is compiled again. The time of an entry's
+/// log says when it was last used; <see cref="CacheEviction"/> removes what was not used for longest.
 /// </summary>
 internal sealed class CubinCache
 {
-    private readonly string folder;
+    // A time is written this seldom, so that a start with a warm cache writes nothing as a rule.
+    private static readonly TimeSpan TimePrecision = TimeSpan.FromHours(1);
 
-    /// <summary>Opens or creates the cache in a folder.</summary>
-    public CubinCache(string folder)
+    private readonly string folder;
+    private readonly CacheEviction eviction;
+
+    private CubinCache(string folder, long limit)
     {
         this.folder = folder;
+        eviction = new CacheEviction(folder, limit);
     }
 
     /// <summary>The cache that FP8LM_CACHE names, by default in the user's cache folder; null when FP8LM_CACHE is <c>off</c> or the folder cannot be trusted.</summary>
     public static CubinCache? Default { get; } = Open(Environment.GetEnvironmentVariable("FP8LM_CACHE"));
 
     /// <summary>Opens the cache below <paramref name="setting"/> (null: the user's cache folder).</summary>
-    public static CubinCache? Open(string? setting)
+    public static CubinCache? Open(string? setting) => Open(setting, CacheEviction.LimitOf(Environment.GetEnvironmentVariable("FP8LM_CACHE_LIMIT")));
+
+    /// <summary>Opens the cache; its entries take about <paramref name="limit"/> bytes at most.</summary>
+    public static CubinCache? Open(string? setting, long limit)
     {
         if (string.Equals(setting, "off", StringComparison.OrdinalIgnoreCase))
         {
@@ -33,7 +41,7 @@ internal sealed class CubinCache
 
         string root = string.IsNullOrEmpty(setting) ? UserFolder() : Path.GetFullPath(setting);
         string kernels = Path.Combine(root, "kernels");
-        return TryMakePrivate(kernels) ? new CubinCache(kernels) : null;
+        return TryMakePrivate(kernels) ? new CubinCache(kernels, limit) : null;
     }
 
     /// <summary>Reads an entry; false when there is none or it is damaged.</summary>
@@ -50,6 +58,7 @@ internal sealed class CubinCache
                 return false;
             }
 
+            MarkUsed(PathOf(key, ".log"));
             kernel = new CompiledKernel(cubin, log[(firstLine + 1)..], FromCache: true);
             return true;
         }
@@ -70,6 +79,24 @@ internal sealed class CubinCache
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
+        }
+
+        eviction.Written(source.Length + kernel.Cubin.Length + kernel.Log.Length);
+    }
+
+    private static void MarkUsed(string log)
+    {
+        try
+        {
+            DateTime now = DateTime.UtcNow;
+            if (now - File.GetLastWriteTimeUtc(log) > TimePrecision)
+            {
+                File.SetLastWriteTimeUtc(log, now);
+            }
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            // Gone meanwhile, or a folder that may only be read; what was read is good.
         }
     }
 
