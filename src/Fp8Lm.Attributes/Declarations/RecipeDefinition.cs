@@ -65,4 +65,7 @@ public sealed class RecipeDefinition
 
     /// <summary>Whether the gradient GEMMs do.</summary>
     public bool PromoteBackward { get; init; }
+
+    /// <summary>Whether linears whose weight says <see cref="Fp8Lm.Weight.Fp8">Fp8 = false</see> are FP8 in this recipe all the same; for comparing the two.</summary>
+    public bool AllLinears { get; init; }
 }

@@ -25,6 +25,13 @@ public sealed class Weight
     /// <summary>Whether AdamW's weight decay applies. Without it, matrices decay and vectors do not.</summary>
     public bool? Decay { get; init; }
 
+    /// <summary>
+    /// Whether recipes with FP8 run the three GEMMs of linears with this weight in FP8, as they do without it. False keeps them, and their
+    /// operands, in the recipe's <see cref="RecipeDefinition.Compute"/> format; for linears that <c>plan</c> predicts to be slower in FP8. Only linears
+    /// in repeated modules are FP8, so on other weights it is an error. A recipe with <see cref="RecipeDefinition.AllLinears"/> takes no notice.
+    /// </summary>
+    public bool Fp8 { get; init; } = true;
+
     /// <summary>The same value at every token.</summary>
     public static implicit operator Tensor(Weight weight) => throw Replaced.ByGenerator();
 

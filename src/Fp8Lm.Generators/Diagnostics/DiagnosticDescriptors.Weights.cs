@@ -44,4 +44,8 @@ internal static partial class DiagnosticDescriptors
     public static readonly DiagnosticDescriptor InitValue = Error(
         "FP8L0210", "Initial value is not a constant",
         "The initial value {0} is not usable. Expected {1}.");
+
+    public static readonly DiagnosticDescriptor WeightFp8 = Error(
+        "FP8L0211", "Opting out of FP8 where nothing is FP8",
+        "Weight '{0}' says 'Fp8 = false', but no Linear in a repeated module reads it, so no recipe would use FP8 there. Remove 'Fp8 = false'.");
 }

@@ -50,6 +50,12 @@ internal sealed partial class ForwardReader
             Report(DiagnosticDescriptors.WeightUnused, weight.Location, weight.Path);
         }
 
+        HashSet<int> repeated = [.. program.OfType<LoopSpec>().SelectMany(l => l.Body).OfType<OpSpec>().Where(o => o.Op == "linear").Select(o => o.Operands[1].Index)];
+        foreach (WeightValue weight in weights.Where(w => !w.Fp8 && !repeated.Contains(w.Index)))
+        {
+            Report(DiagnosticDescriptors.WeightFp8, weight.Location, weight.Path);
+        }
+
         return [.. program.Select(liveness.WithoutDeadCarries)];
     }
 

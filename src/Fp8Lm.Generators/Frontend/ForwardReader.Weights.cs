@@ -35,7 +35,7 @@ internal sealed partial class ForwardReader
         }
 
         InitSpec init = shape.Count > 1 ? DefaultMatrix : DefaultVector;
-        bool decay = shape.Count > 1;
+        bool decay = shape.Count > 1, fp8 = true;
         foreach (ISimpleAssignmentOperation assignment in Assignments(operation))
         {
             Value value = Evaluate(assignment.Value, frame);
@@ -43,6 +43,9 @@ internal sealed partial class ForwardReader
             {
                 case InitValue given:
                     init = given.Spec;
+                    break;
+                case ConstantValue { Value: bool flag } when assignment.Target is IPropertyReferenceOperation { Property.Name: "Fp8" }:
+                    fp8 = flag;
                     break;
                 case ConstantValue { Value: bool flag }:
                     decay = flag;
@@ -57,7 +60,7 @@ internal sealed partial class ForwardReader
         }
 
         string path = Unique(construction!.Path);
-        WeightValue weight = new(weights.Count, path, shape, init, decay, construction.Repeat, DeclarationPlace(operation));
+        WeightValue weight = new(weights.Count, path, shape, init, decay, fp8, construction.Repeat, DeclarationPlace(operation));
         weights.Add(weight);
         return weight;
     }

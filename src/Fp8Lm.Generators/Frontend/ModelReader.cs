@@ -59,5 +59,5 @@ internal static class ModelReader
     };
 
     private static ParameterSpec Parameter(WeightValue weight, ReadContext context) => new(
-        weight.Path, weight.Shape.ToEquatable(), weight.Init, weight.Repeat?.Loop ?? -1, weight.Decay, context.Site(weight.Location));
+        weight.Path, weight.Shape.ToEquatable(), weight.Init, weight.Repeat?.Loop ?? -1, weight.Decay, weight.Fp8, context.Site(weight.Location));
 }

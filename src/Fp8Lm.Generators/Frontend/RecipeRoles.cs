@@ -52,6 +52,7 @@ internal static class RecipeRoles
             "PowerOfTwoScales" => recipe with { PowerOfTwoScales = flag },
             "PromoteForward" => recipe with { PromoteForward = flag },
             "PromoteBackward" => recipe with { PromoteBackward = flag },
+            "AllLinears" => recipe with { AllLinears = flag },
             _ => recipe,
         };
     }
@@ -105,6 +106,7 @@ internal static class RecipeRoles
         return recipe.Head != recipe.Compute ? ("Head", "Head must have the format of Compute, " + recipe.Compute)
             : recipe.UsesFp8 && recipe.Scaling == ScalePolicy.None ? ("Scaling", "FP8 formats need 'Scaling = ScalePolicy.Delayed' or 'ScalePolicy.Current'")
             : !recipe.UsesFp8 && recipe.Scaling != ScalePolicy.None ? ("Scaling", "nothing is FP8, so 'Scaling' must be 'ScalePolicy.None'")
+            : !recipe.UsesFp8 && recipe.AllLinears ? ("AllLinears", "nothing is FP8, so 'AllLinears' has no meaning; remove it")
             : recipe.Scaling == ScalePolicy.Delayed && recipe.AmaxHistory is < 1 or > 4096 ? ("AmaxHistory", "delayed scaling needs an AmaxHistory of 1 to 4096")
             : recipe.Margin is < -16 or > 16 ? ("Margin", "Margin must be between -16 and 16")
             : null;

@@ -92,7 +92,7 @@ internal sealed class MaskValue(int id, IReadOnlyList<DimExpr> shape) : ShapedVa
 }
 
 /// <summary>One weight; <see cref="Index"/> is its place in the model's list.</summary>
-internal sealed class WeightValue(int index, string path, IReadOnlyList<DimExpr> shape, InitSpec init, bool decay, RepeatValue? repeat, Location location) : ShapedValue
+internal sealed class WeightValue(int index, string path, IReadOnlyList<DimExpr> shape, InitSpec init, bool decay, bool fp8, RepeatValue? repeat, Location location) : ShapedValue
 {
     public int Index { get; } = index;
 
@@ -101,6 +101,9 @@ internal sealed class WeightValue(int index, string path, IReadOnlyList<DimExpr>
     public InitSpec Init { get; } = init;
 
     public bool Decay { get; } = decay;
+
+    /// <summary>False: its linears stay in the compute format in recipes with FP8.</summary>
+    public bool Fp8 { get; } = fp8;
 
     /// <summary>The repeated module whose layers have an instance each; null for a single weight.</summary>
     public RepeatValue? Repeat { get; } = repeat;

@@ -96,9 +96,16 @@ internal sealed class KernelLowering
         GemmOperand b = Operand(program, gemm.Inputs[1], gemm.Data.BKMajor, "b");
         DimExpr tokens = program.TokenRows;
         TensorType left = gemm.Inputs[0].Type, y = gemm.Types[0];
-        program.Gemm = gemm.Data.Gemm == GemmRole.Wgrad
+        GemmProgram product = gemm.Data.Gemm == GemmRole.Wgrad
             ? new GemmProgram(y.Dims[0], y.Columns, tokens * left.Outer, a, b, gemm.Data.Promote)
             : new GemmProgram(tokens * y.Outer, y.Columns, left.Columns, a, b, gemm.Data.Promote);
+        program.Gemm = product with
+        {
+            Role = gemm.Data.Gemm,
+            Weight = WeightOf(gemm, program.Group),
+            ScaleA = ScaleOf(gemm.Inputs[0])?.Family ?? -1,
+            ScaleB = ScaleOf(gemm.Inputs[1])?.Family ?? -1,
+        };
         foreach (Value input in gemm.Inputs)
         {
             if (ScaleOf(input) is { } scale)
@@ -131,6 +138,25 @@ internal sealed class KernelLowering
             : read.Outer.IsOne ? place.Pitch
             : read.Columns.Equals(type.Columns) ? place.OuterPitch : read.Columns;
         return new GemmOperand(place.Format, kMajor, pitch, null);
+    }
+
+    /// <summary>The weight that a product reads (perhaps a copy of it) or whose gradient it is; -1 where the program does not say.</summary>
+    private static int WeightOf(Node gemm, FusedGroup group)
+    {
+        if (gemm.Data.Gemm != GemmRole.Wgrad)
+        {
+            return Parameter(gemm.Inputs[1].Node);
+        }
+
+        // An FP8 gradient is stored by a kernel of its own; here its amax knows whose it is.
+        return group.Members.Where(m => m.Op is OpCode.AccumulateGradient or OpCode.Amax).Select(m => m.Data.Index).Where(i => i >= 0).DefaultIfEmpty(-1).First();
+
+        static int Parameter(Node node) => node.Op switch
+        {
+            OpCode.Parameter => node.Data.Index,
+            OpCode.Quantize or OpCode.Cast or OpCode.Mul => node.Inputs.Select(i => Parameter(i.Node)).Max(),
+            _ => -1,
+        };
     }
 
     /// <summary>The scale slot an FP8 operand was cast with.</summary>

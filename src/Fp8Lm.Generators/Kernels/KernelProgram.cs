@@ -171,7 +171,20 @@ internal sealed class KernelProgram(string name, FusedGroup group, Space space)
 /// <param name="TransposedFrom">For a transposed copy: the pitch of the row-major matrix; the CPU keeps that one and reads it across.</param>
 internal sealed record GemmOperand(Format Format, bool KMajor, DimExpr Pitch, DimExpr? TransposedFrom);
 
-internal sealed record GemmProgram(DimExpr M, DimExpr N, DimExpr K, GemmOperand A, GemmOperand B, bool Promote);
+internal sealed record GemmProgram(DimExpr M, DimExpr N, DimExpr K, GemmOperand A, GemmOperand B, bool Promote)
+{
+    /// <summary>Which of the three products of a linear.</summary>
+    public GemmRole Role { get; init; }
+
+    /// <summary>Index of the linear's weight.</summary>
+    public int Weight { get; init; } = -1;
+
+    /// <summary>Families of the operands' FP8 scales, or -1.</summary>
+    public int ScaleA { get; init; } = -1;
+
+    /// <inheritdoc cref="ScaleA"/>
+    public int ScaleB { get; init; } = -1;
+}
 
 internal sealed record AttentionProgram(
     Format Format, DimExpr QueryHeads, DimExpr KeyValueHeads, DimExpr HeadSize, DimExpr? Window, double Scale,

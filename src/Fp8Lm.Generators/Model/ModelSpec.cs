@@ -36,8 +36,9 @@ public sealed record InitSpec(string Kind, double Value);
 /// <param name="Init">Initial values.</param>
 /// <param name="Loop">Id of the <see cref="LoopSpec"/> whose layers have their own instance, or -1.</param>
 /// <param name="Decay">Whether weight decay applies.</param>
+/// <param name="Fp8">Whether its linears may be FP8.</param>
 /// <param name="Site">Declaration.</param>
-public sealed record ParameterSpec(string Path, EquatableArray<DimExpr> Shape, InitSpec Init, int Loop, bool Decay, int Site);
+public sealed record ParameterSpec(string Path, EquatableArray<DimExpr> Shape, InitSpec Init, int Loop, bool Decay, bool Fp8, int Site);
 
 public abstract record StatementSpec;
 

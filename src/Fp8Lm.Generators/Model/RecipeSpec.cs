@@ -53,6 +53,7 @@ public enum WeightCopies
 /// <param name="PowerOfTwoScales">Round scales down to powers of two.</param>
 /// <param name="PromoteForward">FP32 promotion every 128 of K in fprop.</param>
 /// <param name="PromoteBackward">FP32 promotion in dgrad and wgrad.</param>
+/// <param name="AllLinears">Weights that opt out of FP8 are FP8 all the same.</param>
 /// <param name="Site">Declaration, or that of the attribute.</param>
 public sealed record RecipeSpec(
     string Name,
@@ -72,11 +73,12 @@ public sealed record RecipeSpec(
     bool PowerOfTwoScales,
     bool PromoteForward,
     bool PromoteBackward,
+    bool AllLinears,
     int Site)
 {
     public static readonly RecipeSpec Fp32 = new(
         "Fp32", Format.F32, Format.F32, Format.F32, Format.F32, Format.F32, Format.F32, Format.F32, Format.F32, Format.F32, Format.F32,
-        ScalePolicy.None, 0, 0, false, false, false, -1);
+        ScalePolicy.None, 0, 0, false, false, false, false, -1);
 
     /// <summary>16-bit compute, FP32 master weights, gradients and moments, as Megatron-LM.</summary>
     public static readonly RecipeSpec Bf16 = Fp32 with
@@ -119,6 +121,9 @@ public sealed record RecipeSpec(
 
     /// <summary>Whether a stored state of that format has a scale: formats with the range of F32 need none.</summary>
     public static bool IsScaled(Format format) => format is Format.F16 or Format.E4M3 or Format.E5M2;
+
+    /// <summary>Whether linears with this weight run in FP8, where they stand in a repeated module.</summary>
+    public bool InFp8(ParameterSpec weight) => UsesFp8 && (AllLinears || weight.Fp8);
 
     public static bool IsFp8(Format format) => format is Format.E4M3 or Format.E5M2;
 }

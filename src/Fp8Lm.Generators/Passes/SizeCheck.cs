@@ -81,7 +81,8 @@ internal static class SizeCheck
 
         private void Gemm(Node node)
         {
-            bool fp8 = node.Block.Loop is not null && RecipeSpec.IsFp8(recipe.Input) && RecipeSpec.IsFp8(recipe.Weight);
+            // Before autodiff all products are those of linears, whose second operand is the weight.
+            bool fp8 = node.Block.Loop is not null && recipe.InFp8(graph.Spec.Parameters[node.Inputs[1].Node.Data.Index]);
             foreach (DimExpr extent in new[] { node.Inputs[0].Type.Columns, node.Types[0].Columns })
             {
                 long value = Value(extent) ?? 16;

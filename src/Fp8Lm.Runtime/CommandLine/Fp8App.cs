@@ -73,7 +73,7 @@ public static class Fp8App
         var root = new RootCommand($"{definition.Name}: trains a model that was compiled by Fp8Lm, and uses it.");
         var train = new Command("train", "Trains the model on text; also what happens without a command.");
         var generate = new Command("generate", "Continues a text with a trained model.");
-        var plan = new Command("plan", "Shows the memory by category that a size needs; allocates nothing.");
+        var plan = new Command("plan", "Shows the memory by category that a size needs and what FP8 does to its linears; allocates nothing.");
         var kernels = new Command("kernels", "Writes the emitted CUDA kernels and the printed IR to a folder.");
         foreach (Command command in (ReadOnlySpan<Command>)[root, train])
         {

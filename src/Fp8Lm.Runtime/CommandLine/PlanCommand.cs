@@ -1,16 +1,18 @@
 using System;
 using System.Collections.Generic;
 using System.CommandLine;
+using System.Globalization;
 using System.IO;
 using System.Linq;
 using System.Text;
 using System.Text.Json;
 using Fp8Lm.Execution;
+using Fp8Lm.Execution.Cost;
 using Spectre.Console;
 
 namespace Fp8Lm.CommandLine;
 
-/// <summary><c>plan</c>: memory by category. All sizes and recipes unless the user names some.</summary>
+/// <summary><c>plan</c>: memory by category, and where FP8 is predicted to pay. All sizes and recipes unless the user names some.</summary>
 internal sealed class PlanCommand(ModelDefinition definition, AppOptions options, IAnsiConsole console)
 {
     private static readonly BufferCategory[] categories = Enum.GetValues<BufferCategory>();
@@ -42,10 +44,51 @@ internal sealed class PlanCommand(ModelDefinition definition, AppOptions options
                 console.WriteLine();
                 console.WriteLine($"{group.Key.Name}, {Units.Count(group.First().ParameterCount)} parameters");
                 console.Write(Table(group));
+                foreach (MemoryPlan plan in group)
+                {
+                    WriteLinears(plan, table: size is not null);
+                }
             }
         }
 
         return Fp8App.Success;
+    }
+
+    /// <summary>The linears of a recipe with FP8, each with its time in FP8 and in BF16, and a sentence for each that FP8 makes slower.</summary>
+    private void WriteLinears(MemoryPlan plan, bool table)
+    {
+        IReadOnlyList<LinearCost> costs = LinearCost.Of(plan.Program, plan.Dims);
+        if (table && costs.Count > 0)
+        {
+            console.WriteLine();
+            console.WriteLine($"Linears of {plan.Program.Recipe}: predicted microseconds of a layer, forward and backward, on an H100 or H200");
+            console.Write(Table(costs));
+        }
+
+        foreach (string sentence in Fp8Advice.Sentences(plan.Program, plan.Dims))
+        {
+            console.WriteLine($"{plan.Program.Recipe}: {sentence}");
+        }
+    }
+
+    private static Table Table(IEnumerable<LinearCost> costs)
+    {
+        Table table = new Table().Border(TableBorder.None).AddColumn(Column("linear")).AddColumn(Column("layers").RightAligned());
+        foreach (string name in (ReadOnlySpan<string>)["FP8", "of it casts", "BF16"])
+        {
+            table.AddColumn(Column(name).RightAligned());
+        }
+
+        table.AddColumn(Column("runs in").PadRight(0));
+        foreach (LinearCost cost in costs)
+        {
+            string[] cells = [Number(cost.Fp8), Number(cost.Casts), Number(cost.Bf16), cost.Linear.Fp8 ? "FP8" : "BF16"];
+            table.AddRow([cost.Linear.Weight, cost.Layers.ToString(CultureInfo.InvariantCulture), .. cells]);
+        }
+
+        return table;
+
+        static string Number(double microseconds) => microseconds.ToString("F1", CultureInfo.InvariantCulture);
     }
 
     private static string? Given(ParseResult parsed, Option<string> option) => parsed.GetResult(option) is { Implicit: false } ? parsed.GetValue(option) : null;
@@ -91,6 +134,7 @@ internal sealed class PlanCommand(ModelDefinition definition, AppOptions options
                 }
 
                 json.WriteNumber("total", plan.TotalBytes);
+                WriteLinears(json, plan);
                 json.WriteEndObject();
             }
 
@@ -98,6 +142,24 @@ internal sealed class PlanCommand(ModelDefinition definition, AppOptions options
         }
 
         return Encoding.UTF8.GetString(text.ToArray());
+    }
+
+    private static void WriteLinears(Utf8JsonWriter json, MemoryPlan plan)
+    {
+        json.WriteStartArray("linears");
+        foreach (LinearCost cost in LinearCost.Of(plan.Program, plan.Dims))
+        {
+            json.WriteStartObject();
+            json.WriteString("weight", cost.Linear.Weight);
+            json.WriteBoolean("fp8", cost.Linear.Fp8);
+            json.WriteNumber("layers", cost.Layers);
+            json.WriteNumber("fp8_us", Math.Round(cost.Fp8, 1));
+            json.WriteNumber("cast_us", Math.Round(cost.Casts, 1));
+            json.WriteNumber("bf16_us", Math.Round(cost.Bf16, 1));
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
     }
 
     private static string Name(BufferCategory category) => category.ToString().ToLowerInvariant();

@@ -2,8 +2,10 @@ using System;
 using System.CommandLine;
 using System.IO;
 using Fp8Lm.Checkpoints;
+using Fp8Lm.Cuda;
 using Fp8Lm.Data;
 using Fp8Lm.Execution;
+using Fp8Lm.Execution.Cost;
 using Fp8Lm.Training;
 using Spectre.Console;
 
@@ -96,6 +98,14 @@ internal sealed class TrainCommand(ModelDefinition definition, AppDefaults defau
     {
         MemoryPlan plan = session.Plan;
         Say($"{definition.Name} {size.Name}: {Units.Count(plan.ParameterCount)} parameters, recipe {plan.Program.Recipe}, {session.Device}, {Units.Bytes(plan.TotalBytes)} planned.");
+        if (session is CudaSession)
+        {
+            foreach (string sentence in Fp8Advice.Sentences(plan.Program, plan.Dims))
+            {
+                Say(sentence);
+            }
+        }
+
         Say($"Data: {Units.Count(corpus.Count)} tokens, {corpus.Documents} document{(corpus.Documents == 1 ? "" : "s")}. Run: {folder.Path}");
     }
 

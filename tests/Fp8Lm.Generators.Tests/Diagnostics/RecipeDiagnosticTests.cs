@@ -19,6 +19,7 @@ public sealed class RecipeDiagnosticTests
     [InlineData("new(Recipe.Bf16) { Head = Format.[|FP8L0503:F32|] }")]
     [InlineData("new(Recipe.TransformerEngine) { AmaxHistory = [|FP8L0503:0|] }")]
     [InlineData("new(Recipe.TransformerEngine) { Margin = [|FP8L0503:99|] }")]
+    [InlineData("new(Recipe.Bf16) { AllLinears = [|FP8L0503:true|] }")]
     public Task Roles(string recipe) => DiagnosticTest.Verify(Model("Recipe.Bf16", "[ModelRecipe] static readonly RecipeDefinition Mine = " + recipe + ";"));
 
     [Fact]

@@ -46,4 +46,10 @@ public sealed class WeightDiagnosticTests
     [InlineData("Init.[|FP8L0210:Normal|](-1)")]
     [InlineData("Init.[|FP8L0210:Constant|](double.NaN)")]
     public Task InitialValues(string init) => DiagnosticTest.VerifyBody("return x * w;", "readonly Weight w = new(Width) { Init = " + init + " };");
+
+    [Theory]
+    [InlineData("return x * w;", "readonly Weight [|FP8L0211:w|] = new(Width) { Fp8 = false };")]
+    [InlineData("return Linear(x, w);", "readonly Weight [|FP8L0211:w|] = new(Width, Width) { Fp8 = false };")]
+    [InlineData("return x * w;", "readonly Weight w = new(Width) { Fp8 = true };")]
+    public Task OptingOutOfFp8(string body, string member) => DiagnosticTest.VerifyBody(body, member);
 }

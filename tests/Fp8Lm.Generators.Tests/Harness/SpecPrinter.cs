@@ -19,7 +19,7 @@ internal static class SpecPrinter
     }
 
     public static string PrintParameter(ParameterSpec p) => string.Create(CultureInfo.InvariantCulture,
-        $"{p.Path} [{string.Join(", ", p.Shape)}] {p.Init.Kind}({p.Init.Value}){(p.Loop >= 0 ? " loop " + p.Loop : "")}{(p.Decay ? " decay" : "")}");
+        $"{p.Path} [{string.Join(", ", p.Shape)}] {p.Init.Kind}({p.Init.Value}){(p.Loop >= 0 ? " loop " + p.Loop : "")}{(p.Decay ? " decay" : "")}{(p.Fp8 ? "" : " not fp8")}");
 
     private static void Print(IEnumerable<StatementSpec> statements, ModelSpec spec, string indent, StringBuilder text, Dictionary<int, int> names)
     {

@@ -51,6 +51,27 @@ public sealed class PrecisionPassTests
     }
 
     [Theory]
+    [InlineData("{ Fp8 = false }", "TransformerEngine", 0)]
+    [InlineData("{ Fp8 = false }", "TransformerEngineCurrent", 0)]
+    [InlineData("{ Fp8 = true }", "TransformerEngine", 3)]
+    public void AWeightThatOptsOutKeepsItsLinearInTheComputeFormat(string weight, string recipe, int casts)
+    {
+        PrintedIr ir = Compile(Loop.Replace("w = new(width, width);", "w = new(width, width) " + weight + ";", StringComparison.Ordinal), recipe).After("PrecisionAssignment");
+
+        Assert.Equal(casts, ir.Of("Quantize").Count());
+        Assert.Equal(3, ir.Of("Gemm").Count(g => g.Block.EndsWith(" layers", StringComparison.Ordinal)));
+    }
+
+    [Fact]
+    public void ARecipeForAllLinearsTakesNoNoticeOfIt()
+    {
+        PrintedIr ir = CompilerTest.Compile(
+            Loop.Replace("w = new(width, width);", "w = new(width, width) { Fp8 = false };", StringComparison.Ordinal), CompilerTest.Recipe("TransformerEngine") with { AllLinears = true }).After("PrecisionAssignment");
+
+        Assert.Equal(3, ir.Of("Quantize").Count());
+    }
+
+    [Theory]
     [InlineData("Bf16", "Cast")]
     [InlineData("TransformerEngine", "Quantize")]
     public void WeightsAreCastInSetup(string recipe, string cast)

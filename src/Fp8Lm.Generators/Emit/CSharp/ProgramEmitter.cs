@@ -48,6 +48,7 @@ internal sealed class ProgramEmitter
         BufferTable();
         ScaleTable();
         StateFormats();
+        LinearTable.Write(w, compiled);
         Methods();
         w.Close();
         ProgramText.CloseType(w, depth);

@@ -31,6 +31,7 @@ internal sealed class PrecisionAssignment
             LinearWeights.Find(graph);
         }
 
+        HashSet<Node> kept = Kept();
         foreach (Node gemm in graph.Nodes.Where(n => n.Op == OpCode.Gemm).ToList())
         {
             bool inBlock = gemm.Block.Loop is not null && gemm.Block.Phase != Phase.Head;
@@ -40,9 +41,9 @@ internal sealed class PrecisionAssignment
                 GemmRole.Dgrad => (recipe.OutputGradient, recipe.Weight),
                 _ => (recipe.OutputGradient, recipe.Input),
             };
-            if (!inBlock)
+            if (!inBlock || kept.Contains(gemm))
             {
-                a = b = recipe.Head;
+                a = b = inBlock ? recipe.Compute : recipe.Head;
             }
 
             bool fp8 = RecipeSpec.IsFp8(a) && RecipeSpec.IsFp8(b);
@@ -56,6 +57,15 @@ internal sealed class PrecisionAssignment
         {
             GradientStorage.Run(graph, recipe.WeightGradient);
         }
+    }
+
+    /// <summary>The products of linears whose weight opts out of FP8. Two weights may share a product of gradients; then one that opts out decides.</summary>
+    private HashSet<Node> Kept()
+    {
+        bool OptsOut(Node parameter) => recipe.UsesFp8 && !recipe.InFp8(graph.Spec.Parameters[parameter.Data.Index]);
+        IEnumerable<Node> byOperand = graph.Nodes.Where(n => n.Op == OpCode.Gemm && n.Data.Gemm != GemmRole.Wgrad && OptsOut(n.Inputs[1].Node));
+        IEnumerable<Node> byGradient = graph.Nodes.Where(n => n.Op == OpCode.AccumulateGradient && OptsOut(n)).Select(n => n.Inputs[0].Node);
+        return [.. byOperand, .. byGradient];
     }
 
     private Format Compute(Format format) => RecipeSpec.IsFp8(format) ? recipe.Compute : format;
