@@ -1,6 +1,7 @@
 using System;
 using Fp8Lm.Cpu;
 using Fp8Lm.Cuda;
+using Fp8Lm.Cuda.Interop;
 using Fp8Lm.Execution;
 
 namespace Fp8Lm.CommandLine;
@@ -29,9 +30,15 @@ internal sealed class ExecutionDevice : IDisposable
                 CudaDevice? device = CudaDevice.Find(out string problem);
                 return new ExecutionDevice(device ?? throw new UsageException($"--device cuda: {problem}"));
             default:
-                return new ExecutionDevice(CudaDevice.Find(out _));
+                CudaDevice? found = CudaDevice.Find(out string missing);
+
+                // Without a driver the CPU is what the user means; with one it is worth a word.
+                return new ExecutionDevice(found) { Notice = found is null && NativeLibraries.TryLoad(NativeLibraries.Driver, out _) ? $"Running on the CPU: {missing}" : null };
         }
     }
+
+    /// <summary>Why <c>auto</c> is the CPU on a machine that looks as if it had a GPU; otherwise null.</summary>
+    public string? Notice { get; private init; }
 
     /// <summary>Creates a session of a plan.</summary>
     public Session CreateSession(MemoryPlan plan) => cuda is null ? new CpuSession(plan, pool!) : new CudaSession(plan, cuda);

@@ -28,6 +28,11 @@ internal sealed class TrainCommand(ModelDefinition definition, AppDefaults defau
         string path = RunLocation.ForTraining(
             parsed.GetValue(options.Out), defaults.Runs, ModelChoice.FolderName(definition.Name, size.Name, program.Recipe), resume);
         using ExecutionDevice device = ExecutionDevice.Open(parsed.GetValue(options.Device)!);
+        if (device.Notice is { } notice)
+        {
+            Say(notice);
+        }
+
         using ByteCorpus corpus = CorpusLoader.Load(parsed.GetValue(options.Data)!, Say);
         (ITokenSource text, ITokenSource? held) = CorpusLoader.Split(corpus, dims[DimBinding.Sequence], defaults.ValidationFraction);
         using RunFolder folder = RunFolder.Open(path);

@@ -1,3 +1,4 @@
+using System;
 using System.Collections.Generic;
 using System.Globalization;
 using System.Runtime.InteropServices;
@@ -20,16 +21,34 @@ public sealed record CudaDevice(int Ordinal, string Name, int Multiprocessors, l
     /// <summary>The first GPU that can run the kernels, or null and a sentence that says what is missing.</summary>
     public static CudaDevice? Find(out string problem)
     {
-        List<string> seen = [];
-        if (!KernelCompiler.IsAvailable(out problem) || !NativeLibraries.TryLoad(NativeLibraries.Driver, out problem))
+        // What is hardest to come by is looked for first, so that nobody installs NVRTC for a machine without a GPU.
+        if (!NativeLibraries.TryLoad(NativeLibraries.Driver, out problem))
         {
             return null;
         }
 
+        try
+        {
+            CudaDevice? device = FindHopper(out problem);
+            return device is not null && KernelCompiler.IsAvailable(out problem) ? device : null;
+        }
+        catch (EntryPointNotFoundException exception)
+        {
+            problem = NativeLibraries.Incomplete(NativeLibraries.Driver, exception);
+            return null;
+        }
+    }
+
+    private static CudaDevice? FindHopper(out string problem)
+    {
+        List<string> seen = [];
         int result = CudaDriver.Init(0);
+        const int NoDevice = 100;
         if (result != 0)
         {
-            problem = $"The NVIDIA driver does not start: {CudaException.Describe(result)}.";
+            problem = result == NoDevice
+                ? "The NVIDIA driver finds no GPU (CUDA_VISIBLE_DEVICES hides them all, or there is none). Use the CPU back end."
+                : $"The NVIDIA driver does not start: {CudaException.Describe(result)}.";
             return null;
         }
 
@@ -51,7 +70,7 @@ public sealed record CudaDevice(int Ordinal, string Name, int Multiprocessors, l
         }
 
         problem = seen.Count == 0
-            ? "The NVIDIA driver reports no GPU."
+            ? "The NVIDIA driver finds no GPU. Use the CPU back end."
             : $"The CUDA back end needs compute capability 9.0 (H100, H200, GH200); found {string.Join(", ", seen)}. Use the CPU back end.";
         return null;
     }

@@ -32,11 +32,13 @@ public sealed class CudaException : Exception
     {
         if (result != 0)
         {
-            // These come from a kernel that was queued some time before the call that reports them.
-            string hint = result is >= FirstKernelError and <= LastKernelError ? " A kernel that was queued before has failed; FP8LM_CHECK=1 names it." : "";
-            throw new CudaException($"{action}: {Describe(result)}.{hint}");
+            throw new CudaException($"{action}: {Describe(result)}.{HintOf(result)}");
         }
     }
+
+    /// <summary>Errors of kernels come to light at some later call, even the launch of another kernel.</summary>
+    internal static string HintOf(int result) =>
+        result is >= FirstKernelError and <= LastKernelError ? " A kernel that was queued before has failed; FP8LM_CHECK=1 names it." : "";
 
     /// <summary>Name and text of a driver result.</summary>
     internal static unsafe string Describe(int result)

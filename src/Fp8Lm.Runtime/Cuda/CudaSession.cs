@@ -128,7 +128,7 @@ public sealed unsafe class CudaSession : ArenaSession
             int result = loaded.Launch(slot.Grid, parameters);
             if (result != 0)
             {
-                throw Failure(slot, args, new CudaException(CudaException.Describe(result)));
+                throw Failure(slot, args, new CudaException(CudaException.Describe(result) + "." + CudaException.HintOf(result)));
             }
         }
 
@@ -342,13 +342,11 @@ public sealed unsafe class CudaSession : ArenaSession
 
     private void CheckLaunch(KernelSlot slot, ReadOnlySpan<nint> args)
     {
-        try
+        // All earlier launches were waited for, so this kernel it is.
+        int result = CudaDriver.StreamSynchronize(context.Stream);
+        if (result != 0)
         {
-            context.Synchronize();
-        }
-        catch (CudaException exception)
-        {
-            throw Failure(slot, args, exception);
+            throw Failure(slot, args, new CudaException($"cuStreamSynchronize: {CudaException.Describe(result)}."));
         }
     }
 

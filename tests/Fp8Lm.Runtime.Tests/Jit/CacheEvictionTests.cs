@@ -1,5 +1,4 @@
 using System;
-using System.Collections.Generic;
 using System.Diagnostics;
 using System.IO;
 using System.Linq;
@@ -105,31 +104,8 @@ public sealed class CacheEvictionTests : IDisposable
     [Fact]
     public void ManyProcessesShareAFolder()
     {
-        List<Process> children = [];
-        for (int i = 0; i < 4; i++)
-        {
-            ProcessStartInfo start = new(Environment.ProcessPath!) { RedirectStandardOutput = true, RedirectStandardError = true };
-            if (Path.GetFileNameWithoutExtension(Environment.ProcessPath!) == "dotnet")
-            {
-                start.ArgumentList.Add(typeof(CacheEvictionTests).Assembly.Location);
-            }
-
-            start.ArgumentList.Add("-method");
-            start.ArgumentList.Add(typeof(CacheEvictionTests).FullName + "." + nameof(Child));
-            start.ArgumentList.Add("-explicit");
-            start.ArgumentList.Add("on");
-            start.Environment[ChildFolder] = folder;
-            children.Add(Process.Start(start)!);
-        }
-
-        foreach (Process child in children)
-        {
-            string text = child.StandardOutput.ReadToEnd() + child.StandardError.ReadToEnd();
-            child.WaitForExit();
-            Assert.True(child.ExitCode == 0, text);
-            Assert.Contains("Total: 1,", text, StringComparison.Ordinal);
-            child.Dispose();
-        }
+        Process[] children = [.. Enumerable.Range(0, 4).Select(_ => ChildTest.Start(typeof(CacheEvictionTests), nameof(Child), (ChildFolder, folder)))];
+        Array.ForEach(children, ChildTest.Wait);
 
         // A process writes a sixteenth of the limit before it looks again, and four may be between two looks.
         Assert.InRange(Bytes(), 1, 25 * EntryBytes);

@@ -63,6 +63,13 @@ internal static class NativeLibraries
         }
     }
 
+    /// <summary>What to say of a library that lacks a function.</summary>
+    public static string Incomplete(string name, EntryPointNotFoundException exception)
+    {
+        Candidates candidates = name == Nvrtc ? NvrtcCandidates() : DriverCandidates();
+        return $"{PathOf(name)} is not what is needed, {candidates.What}, or too old: {exception.Message} {candidates.Advice}";
+    }
+
     private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? searchPath)
     {
         if (name is not (Driver or Nvrtc))

@@ -28,6 +28,11 @@ public static class KernelCompiler
             problem = exception.Message;
             return false;
         }
+        catch (EntryPointNotFoundException exception)
+        {
+            problem = NativeLibraries.Incomplete(NativeLibraries.Nvrtc, exception);
+            return false;
+        }
     }
 
     /// <summary>Compiles one kernel for sm_90a.</summary>
