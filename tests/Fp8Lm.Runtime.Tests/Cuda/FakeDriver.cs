@@ -4,7 +4,7 @@ using System.IO;
 
 namespace Fp8Lm.Runtime.Tests.Cuda;
 
-/// <summary>A driver library with no GPU behind it, for messages about machines that tests do not have.</summary>
+/// <summary>A driver library with no GPU behind it, for messages about machines and failures that tests do not have. Device memory is host memory; kernels do nothing.</summary>
 internal static class FakeDriver
 {
     private const string Source = """
@@ -14,10 +14,33 @@ internal static class FakeDriver
         int cuInit(unsigned flags) { return mode("no-device") ? 100 : mode("broken") ? 803 : 0; }
         int cuDeviceGetCount(int* count) { *count = 1; return 0; }
         int cuDeviceGet(int* device, int ordinal) { *device = ordinal; return 0; }
-        int cuDeviceGetAttribute(int* value, int attribute, int device) { *value = attribute == 75 ? 8 : 0; return 0; }
+        int cuDeviceGetAttribute(int* value, int attribute, int device) { *value = attribute == 75 ? (mode("ampere") ? 8 : 9) : attribute == 16 ? 132 : 0; return 0; }
         int cuDeviceGetName(char* name, int length, int device) { strncpy(name, "Fake GPU", length); return 0; }
-        int cuGetErrorName(int error, const char** text) { *text = "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH"; return 0; }
-        int cuGetErrorString(int error, const char** text) { *text = "driver and library do not match"; return 0; }
+        int cuGetErrorName(int error, const char** text) { *text = error == 803 ? "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH" : error == 700 ? "CUDA_ERROR_ILLEGAL_ADDRESS" : "CUDA_ERROR_INVALID_VALUE"; return 0; }
+        int cuGetErrorString(int error, const char** text) { *text = error == 803 ? "driver and library do not match" : "as a test wants it"; return 0; }
+        static int launches;
+        int cuDeviceTotalMem_v2(size_t* bytes, int device) { *bytes = (size_t)1 << 30; return 0; }
+        int cuDevicePrimaryCtxRetain(void** context, int device) { *context = &launches; return 0; }
+        int cuDevicePrimaryCtxRelease_v2(int device) { return 0; }
+        int cuCtxSetCurrent(void* context) { return 0; }
+        int cuMemGetInfo_v2(size_t* free, size_t* total) { *free = *total = (size_t)1 << 30; return 0; }
+        int cuMemAlloc_v2(void** address, size_t bytes) { *address = aligned_alloc(256, (bytes + 255) / 256 * 256); return 0; }
+        int cuMemFree_v2(void* address) { free(address); return 0; }
+        int cuMemcpyHtoDAsync_v2(void* to, const void* from, size_t bytes, void* stream) { memcpy(to, from, bytes); return 0; }
+        int cuMemcpyDtoHAsync_v2(void* to, const void* from, size_t bytes, void* stream) { memcpy(to, from, bytes); return 0; }
+        int cuMemsetD8Async(void* at, unsigned char value, size_t bytes, void* stream) { memset(at, value, bytes); return 0; }
+        int cuStreamCreate(void** stream, unsigned flags) { *stream = &launches; return 0; }
+        int cuStreamSynchronize(void* stream) { return launches && mode("kernel-fails") ? 700 : 0; }
+        int cuStreamDestroy_v2(void* stream) { return 0; }
+        int cuModuleLoadData(void** module, const void* image) { *module = &launches; return 0; }
+        int cuModuleUnload(void* module) { return 0; }
+        int cuModuleGetFunction(void** function, void* module, const char* name) { *function = &launches; return 0; }
+        int cuModuleGetGlobal_v2(void** address, size_t* bytes, void* module, const char* name) { return 500; }
+        int cuLaunchKernelEx(const void* config, void* function, void** parameters, void** extra)
+        {
+            if (launches++ && mode("kernel-fails")) return 700;
+            return mode("launch-fails") ? 1 : 0;
+        }
         """;
 
     /// <summary>Path of the library, or null where no C compiler is installed.</summary>

@@ -19,9 +19,13 @@ internal sealed record LinearCost(LinearInfo Linear, double Fp8, double Casts, d
     public bool Loses => Linear.Fp8 && Fp8 > Bf16;
 
     /// <summary>The linears of a program; none where the recipe has no FP8.</summary>
-    public static IReadOnlyList<LinearCost> Of(ModelProgram program, DimBinding dims) => [.. program.Linears.Select(l => Of(program, l, dims))];
+    /// <param name="program">The program.</param>
+    /// <param name="dims">Sizes.</param>
+    /// <param name="adds">Whether weight gradients are read and added to, as from the second micro-batch of a step on. The first can assign, and reading hides
+    /// more of what BF16 takes, so that comparison is the stricter one.</param>
+    public static IReadOnlyList<LinearCost> Of(ModelProgram program, DimBinding dims, bool adds = false) => [.. program.Linears.Select(l => Of(program, l, dims, adds))];
 
-    private static LinearCost Of(ModelProgram program, LinearInfo linear, DimBinding dims)
+    private static LinearCost Of(ModelProgram program, LinearInfo linear, DimBinding dims, bool adds)
     {
         double fp8 = 0, bf16 = 0, casts = 0;
         HashSet<int> cast = [];
@@ -30,6 +34,7 @@ internal sealed record LinearCost(LinearInfo Linear, double Fp8, double Casts, d
             var gemm = (GemmGeometry)program.Kernels[product.Kernel].Geometry;
             (long m, long n, long k) = (gemm.M(dims), gemm.N(dims), gemm.K(dims));
             EpilogueWork epilogue = product.Epilogue.WithoutFp8;
+            epilogue = product.Role == GemmRole.Wgrad && !adds ? epilogue with { LoadBytes = 0 } : epilogue;
             fp8 += HopperCost.Product(m, n, k, fp8: true, product.Promotes, epilogue);
             bf16 += HopperCost.Product(m, n, k, fp8: false, promotes: false, epilogue);
             foreach ((int scale, bool weight, long elements) in Operands(product, m, n, k))
