@@ -72,7 +72,7 @@ public sealed record KernelInfo(string Name, KernelKind Kind, string CudaSource,
 {
     /// <summary>
     /// Of a GEMM: index of the argument, M x N adjacent F32 elements, that it adds its result to; -1 where there is none. Where nothing was added
-    /// before, a back end may have it assign instead.
+    /// before, a back end may have it assign instead. Emitted programs do not set it yet: what it saves has not been measured on a GPU.
     /// </summary>
     public int Adds { get; init; } = -1;
 }

@@ -118,7 +118,7 @@ internal sealed class ProgramEmitter
         w.Line("public override IReadOnlyList<KernelInfo> Kernels { get; } =").Line("[");
         foreach (KernelProgram kernel in compiled.Kernels)
         {
-            w.Line($"    new({ProgramText.Quote(kernel.Name)}, KernelKind.{Kind(kernel)}, Cuda.{kernel.Name}, {kernel.Name}, [{string.Join(", ", kernel.Params.Select(p => ProgramText.Quote($"{p.Name}: {CudaText.Type(p.Type)}{(p.IsPointer ? "*" : "")}{(p.Written ? " (written)" : "")}")))}], {Geometry(kernel)}){Adds(kernel)},");
+            w.Line($"    new({ProgramText.Quote(kernel.Name)}, KernelKind.{Kind(kernel)}, Cuda.{kernel.Name}, {kernel.Name}, [{string.Join(", ", kernel.Params.Select(p => ProgramText.Quote($"{p.Name}: {CudaText.Type(p.Type)}{(p.IsPointer ? "*" : "")}{(p.Written ? " (written)" : "")}")))}], {Geometry(kernel)}),");
         }
 
         foreach (LibraryKernel kernel in LibraryKernels.Of(compiled.Recipe))
@@ -127,15 +127,6 @@ internal sealed class ProgramEmitter
         }
 
         w.Line("];").Line();
-    }
-
-    /// <summary>Which argument a product adds all of its result to, so that the first product of a step can assign.</summary>
-    private static string Adds(KernelProgram kernel)
-    {
-        List<StoreOutput> added = kernel.Gemm is null ? [] : [.. kernel.Bodies[0].Final.Outputs.OfType<StoreOutput>().Where(s => s.Accumulate)];
-        bool whole = added is [{ Param.Type: ElementType.F32 } store] && store.Access.Offset.Equals(DimExpr.Zero) && store.Access.OuterPitch.Equals(DimExpr.Zero)
-            && store.Access.Pitch.Equals(kernel.Gemm!.N);
-        return whole ? $" {{ Adds = {ProgramText.N(kernel.Params.ToList().IndexOf(added[0].Param))} }}" : "";
     }
 
     private static string Kind(KernelProgram kernel) => kernel.Group.Anchor?.Op switch
