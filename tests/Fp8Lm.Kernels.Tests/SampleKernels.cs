@@ -32,17 +32,7 @@ internal static class SampleKernels
         ModelDefinition definition = Samples.Concat(Coverage).Single(m => m.Name == model);
         DimBinding dims = Bind(definition, definition.Sizes.Single(s => s.Name == size));
         IReadOnlyList<string> defines = CudaSession.Defines(definition, dims);
-        return definition.Program(recipe).Kernels.SelectMany(Texts).Select(kernel => new KernelCase(
-            kernel.Text, [.. KernelText.Of(kernel.Text, defines).Defines], kernel.Info, OperandOf(kernel.Info)));
-    }
-
-    private static IEnumerable<(KernelInfo Info, string Text)> Texts(KernelInfo info)
-    {
-        yield return (info, info.CudaSource);
-        if (info.Adds >= 0)
-        {
-            yield return (info, CudaSession.AssigningSource(info.CudaSource));
-        }
+        return definition.Program(recipe).Kernels.Select(info => new KernelCase(info.CudaSource, [.. KernelText.Of(info.CudaSource, defines).Defines], info, OperandOf(info)));
     }
 
     /// <summary>The small size as it trains in the sample; the others as in pre-training, as far as the model's positions reach.</summary>

@@ -16,7 +16,7 @@ public static unsafe class Scaling
 
     /// <summary>
     /// 2^floor(log2(maximum / amax)), and the old scale where the amax is zero or not finite (fact sheet, section 2.2); bit-identical to
-    /// <c>fp8lm/common/state_scale.cuh</c>. Masking the correctly rounded quotient is the floor of its logarithm. Clamped so that the reciprocal is a normal number.
+    /// <c>fp8lm/common/state_scale.cuh</c>. Clamped so that the reciprocal is a normal number.
     /// </summary>
     public static float State(uint amaxBits, float maximum, float old)
     {
@@ -26,8 +26,7 @@ public static unsafe class Scaling
             return old;
         }
 
-        float ratio = maximum / BitConverter.UInt32BitsToSingle(amaxBits);
-        return BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits(ratio > Most ? Most : ratio < Least ? Least : ratio) & 0xFF800000);
+        return Math.Clamp(CpuKernels.NextScale(maximum, BitConverter.UInt32BitsToSingle(amaxBits), powerOfTwo: true, margin: 0), Least, Most);
     }
 
     /// <summary>Kernel: zeroes all amax of the micro-batch. Arguments: amax (U32), slots.</summary>

@@ -31,7 +31,6 @@ public sealed unsafe class CudaSession : ArenaSession
     private readonly Lazy<UploadRing> uploads;
     private readonly KernelProfile? printed;
     private LaunchTimer? timer;
-    private FirstProducts? firstProducts;
     private bool disposed;
 
     /// <summary>Allocates the memory of a plan on a device and compiles its program.</summary>
@@ -48,7 +47,6 @@ public sealed unsafe class CudaSession : ArenaSession
             AllocateArenas();
             LoadKernels();
             Attach(arena => arenas[(int)arena]);
-            firstProducts = new FirstProducts(GradientArena, plan.Bytes(ArenaKind.Gradients), context.Clear);
             printed = KernelProfile.Create(plan.Program.Kernels);
             timer = printed is null ? null : new LaunchTimer(context, printed);
         }
@@ -114,7 +112,6 @@ public sealed unsafe class CudaSession : ArenaSession
             throw new ArgumentException($"Kernel {slot.Info.Name} takes {slot.Info.Arguments.Length} arguments and got {args.Length}.", nameof(args));
         }
 
-        LoadedKernel loaded = FirstProduct(slot, args) ? slot.Assigning! : slot.Kernel;
         void** parameters = stackalloc void*[args.Length];
         fixed (nint* values = args)
         {
@@ -125,7 +122,7 @@ public sealed unsafe class CudaSession : ArenaSession
                     : values + i;
             }
 
-            int result = loaded.Launch(slot.Grid, parameters);
+            int result = slot.Kernel.Launch(slot.Grid, parameters);
             if (result != 0)
             {
                 throw Failure(slot, args, new CudaException(CudaException.Describe(result) + "." + CudaException.HintOf(result)));
@@ -142,7 +139,6 @@ public sealed unsafe class CudaSession : ArenaSession
     /// <inheritdoc/>
     public override void CopyToHost(nint source, Span<byte> destination)
     {
-        firstProducts?.Settle();
         context.CopyToHost(source, destination);
         timer?.Interrupted();
     }
@@ -181,15 +177,7 @@ public sealed unsafe class CudaSession : ArenaSession
     /// <inheritdoc/>
     public override void Clear(nint address, long bytes)
     {
-        if (firstProducts is not null && firstProducts.IsArena(address, bytes))
-        {
-            firstProducts.Clear();
-        }
-        else
-        {
-            context.Clear(address, bytes);
-        }
-
+        context.Clear(address, bytes);
         timer?.Interrupted();
     }
 
@@ -220,7 +208,6 @@ public sealed unsafe class CudaSession : ArenaSession
         foreach (KernelSlot slot in kernels)
         {
             slot.Kernel.Dispose();
-            slot.Assigning?.Dispose();
         }
 
         foreach (nint arena in arenas)
@@ -274,54 +261,13 @@ public sealed unsafe class CudaSession : ArenaSession
     private void LoadKernels()
     {
         IReadOnlyList<KernelInfo> infos = Plan.Program.Kernels;
-        int[] adding = [.. Enumerable.Range(0, infos.Count).Where(i => infos[i].Adds >= 0)];
-        IReadOnlyList<CompiledKernel> compiled = KernelCompiler.CompileAll(
-            [.. infos.Select(info => info.CudaSource), .. adding.Select(i => AssigningSource(infos[i].CudaSource))], Defines(Plan.Definition, Dims));
+        IReadOnlyList<CompiledKernel> compiled = KernelCompiler.CompileAll([.. infos.Select(info => info.CudaSource)], Defines(Plan.Definition, Dims));
         for (int i = 0; i < infos.Count; i++)
         {
             LoadedKernel kernel = new(context, compiled[i], infos[i].Name, infos[i].Kind);
-            int variant = Array.IndexOf(adding, i);
-            LoadedKernel? assigning = variant < 0 ? null : new LoadedKernel(context, compiled[infos.Count + variant], infos[i].Name, infos[i].Kind);
-            // A kernel that reads nothing may take another tile; launch and tensor maps are made for one.
-            if (assigning is not null && assigning.Traits != kernel.Traits)
-            {
-                assigning.Dispose();
-                assigning = null;
-            }
-
             kernels.Add(new KernelSlot(
-                infos[i], kernel, assigning, LaunchGrid.Of(infos[i], kernel.Traits, Dims, context.Device.Multiprocessors), Operands(infos[i], kernel.Traits)));
+                infos[i], kernel, LaunchGrid.Of(infos[i], kernel.Traits, Dims, context.Device.Multiprocessors), Operands(infos[i], kernel.Traits)));
         }
-    }
-
-    /// <summary>The text of a product that assigns what it adds otherwise; see epilogue/accumulate.cuh.</summary>
-    internal static string AssigningSource(string source) => "#define FP8LM_ASSIGNS 1\n" + source;
-
-    /// <summary>Whether a launch has to assign; what others need of gradients is made ready.</summary>
-    private bool FirstProduct(KernelSlot slot, ReadOnlySpan<nint> args)
-    {
-        if (firstProducts is null)
-        {
-            return false;
-        }
-
-        if (slot.Info.Kind is KernelKind.GradientNorm or KernelKind.AdamW or KernelKind.ScaledOptimizer)
-        {
-            firstProducts.Finish();
-            return false;
-        }
-
-        if (slot.Assigning is not null && slot.Info.Geometry is GemmGeometry gemm)
-        {
-            return firstProducts.Assigns(args[slot.Info.Adds], gemm.M(Dims) * gemm.N(Dims) * sizeof(float));
-        }
-
-        foreach (nint argument in args)
-        {
-            firstProducts.Touch(argument);
-        }
-
-        return false;
     }
 
     /// <summary>Layouts of the leading arguments that become tensor maps; FP32 GEMMs take plain pointers.</summary>
@@ -363,5 +309,5 @@ public sealed unsafe class CudaSession : ArenaSession
         return new CudaException(text.ToString(), exception);
     }
 
-    private sealed record KernelSlot(KernelInfo Info, LoadedKernel Kernel, LoadedKernel? Assigning, GridSize Grid, OperandLayout[] Operands);
+    private sealed record KernelSlot(KernelInfo Info, LoadedKernel Kernel, GridSize Grid, OperandLayout[] Operands);
 }

@@ -68,11 +68,4 @@ public sealed class NoGeometry
 /// <param name="Cpu">The same program on the CPU.</param>
 /// <param name="Arguments">Names of the arguments, in order, with format and role, for error messages.</param>
 /// <param name="Geometry">A <see cref="RowGeometry"/>, <see cref="GemmGeometry"/> or <see cref="AttentionGeometry"/>, as <paramref name="Kind"/> asks.</param>
-public sealed record KernelInfo(string Name, KernelKind Kind, string CudaSource, CpuKernel Cpu, string[] Arguments, object Geometry)
-{
-    /// <summary>
-    /// Of a GEMM: index of the argument, M x N adjacent F32 elements, that it adds its result to; -1 where there is none. Where nothing was added
-    /// before, a back end may have it assign instead. Emitted programs do not set it yet: what it saves has not been measured on a GPU.
-    /// </summary>
-    public int Adds { get; init; } = -1;
-}
+public sealed record KernelInfo(string Name, KernelKind Kind, string CudaSource, CpuKernel Cpu, string[] Arguments, object Geometry);

@@ -1,6 +1,7 @@
 using System.ComponentModel;
 using System.Diagnostics;
 using System.IO;
+using Xunit;
 
 namespace Fp8Lm.Runtime.Tests.Cuda;
 
@@ -43,8 +44,8 @@ internal static class FakeDriver
         }
         """;
 
-    /// <summary>Path of the library, or null where no C compiler is installed.</summary>
-    public static string? Build()
+    /// <summary>Path of the library. The tests need a C compiler for it, as the README says.</summary>
+    public static string Build()
     {
         string library = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName() + ".so");
         try
@@ -59,11 +60,12 @@ internal static class FakeDriver
             compiler.StandardInput.Write(Source);
             compiler.StandardInput.Close();
             compiler.WaitForExit();
-            return compiler.ExitCode == 0 ? library : null;
+            Assert.True(compiler.ExitCode == 0, $"cc could not build the driver of this test: it ended with {compiler.ExitCode}.");
+            return library;
         }
-        catch (Win32Exception)
+        catch (Win32Exception missing)
         {
-            return null;
+            throw new FileNotFoundException("This test builds a driver that fails on purpose and found no C compiler. Install one (gcc or clang) so that cc is on the PATH.", missing);
         }
     }
 }

@@ -20,12 +20,7 @@ public sealed class LaunchFailureTests
     public void ErrorsCarryKernelLaunchAndArguments(string mode, string check, string child)
     {
         Needs.Nvrtc();
-        string? library = FakeDriver.Build();
-        if (library is null)
-        {
-            Assert.Skip("There is no C compiler to build a driver with.");
-        }
-
+        string library = FakeDriver.Build();
         try
         {
             ChildTest.Wait(ChildTest.Start(typeof(LaunchFailureTests), child, ("FP8LM_CUDA_DRIVER", library), ("FAKE_CUDA", mode), ("FP8LM_CHECK", check)));

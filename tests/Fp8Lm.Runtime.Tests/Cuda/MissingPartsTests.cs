@@ -14,14 +14,14 @@ public sealed class MissingPartsTests
     [Fact]
     public void AMissingDriverIsNamedWithWhereItWasLookedFor()
     {
-        if (NativeLibraries.TryLoad(NativeLibraries.Driver, out _))
-        {
-            Assert.Skip("This machine has a driver.");
-        }
-
-        Assert.Null(CudaDevice.Find(out string problem));
+        string problem = NativeLibraries.NotFound(NativeLibraries.Driver);
         Assert.StartsWith("The NVIDIA driver library (libcuda) was not found. Looked at FP8LM_CUDA_DRIVER, the loader's path and /usr/local/nvidia/lib64,", problem, StringComparison.Ordinal);
         Assert.EndsWith("Install the NVIDIA driver, or set FP8LM_CUDA_DRIVER to the library; without a GPU use the CPU back end.", problem, StringComparison.Ordinal);
+        if (!NativeLibraries.TryLoad(NativeLibraries.Driver, out _))
+        {
+            Assert.Null(CudaDevice.Find(out string found));
+            Assert.Equal(problem, found);
+        }
     }
 
     [Theory]
@@ -53,12 +53,7 @@ public sealed class MissingPartsTests
     [InlineData("ampere", "The CUDA back end needs compute capability 9.0 (H100, H200, GH200); found Fake GPU (8.0). Use the CPU back end.")]
     public void ADriverWithoutAHopperGpuIsAProblemInWords(string mode, string expected)
     {
-        string? library = FakeDriver.Build();
-        if (library is null)
-        {
-            Assert.Skip("There is no C compiler to build a driver with.");
-        }
-
+        string library = FakeDriver.Build();
         try
         {
             ChildTest.Wait(ChildTest.Start(typeof(MissingPartsTests), nameof(AFakeDriver), ("FP8LM_CUDA_DRIVER", library), ("FAKE_CUDA", mode), ("FP8LM_TEST_EXPECTED", expected)));

@@ -104,10 +104,10 @@ internal static class CudaEpilogue
         public void Load(SourceWriter w)
         {
             LoadColumns(w);
-            List<(string Name, KernelParam Param, Access Access, KernelParam? Ids, bool Old)> inputs =
+            List<(string Name, KernelParam Param, Access Access, KernelParam? Ids)> inputs =
             [
-                .. early.Select(l => (l.Result, l.Param, l.Access, l.Ids, false)),
-                .. accumulated.Select((s, i) => (Old(i), s.Param, s.Access, (KernelParam?)null, true)),
+                .. early.Select(l => (l.Result, l.Param, l.Access, l.Ids)),
+                .. accumulated.Select((s, i) => (Old(i), s.Param, s.Access, (KernelParam?)null)),
             ];
             if (inputs.Count == 0)
             {
@@ -116,18 +116,18 @@ internal static class CudaEpilogue
                 return;
             }
 
-            w.Line($"struct Inputs {{ {string.Join(" ", inputs.Select(i => $"{(i.Old ? "OldOctet" : "Octet")}<{CudaText.Type(i.Param.Type)}> {i.Name};"))} }};").Line();
+            w.Line($"struct Inputs {{ {string.Join(" ", inputs.Select(i => $"Octet<{CudaText.Type(i.Param.Type)}> {i.Name};"))} }};").Line();
             w.Open("__device__ Inputs read(int row_index, int col) const").Line("const long long row = row_index;").Line(Count()).Line("Inputs in;");
-            foreach ((string name, KernelParam param, Access access, KernelParam? ids, bool old) in inputs)
+            foreach ((string name, KernelParam param, Access access, KernelParam? ids) in inputs)
             {
-                w.Line($"in.{name} = {LoadOctet(param, access, ids, old ? "load_old" : "load_octet")};");
+                w.Line($"in.{name} = {LoadOctet(param, access, ids)};");
             }
 
             w.Line("return in;").Close().Line();
             w.Open("__device__ void prefetch(int row_index, int col, int columns) const").Line("const long long row = row_index;");
-            foreach ((_, KernelParam param, Access access, KernelParam? ids, bool old) in inputs)
+            foreach ((_, KernelParam param, Access access, KernelParam? ids) in inputs)
             {
-                w.Line($"{(old ? "prefetch_old" : "prefetch_octets")}<{Whole(access)}>({param.Name} + {CudaText.Index(access, program, ids, "col")}, columns);");
+                w.Line($"prefetch_octets<{Whole(access)}>({param.Name} + {CudaText.Index(access, program, ids, "col")}, columns);");
             }
 
             w.Close().Line();
@@ -167,6 +167,11 @@ internal static class CudaEpilogue
             foreach (LoadStatement load in early)
             {
                 Unpack(w, load.Result, $"in.{load.Result}");
+            }
+
+            for (int i = 0; i < accumulated.Count; i++)
+            {
+                Unpack(w, Old(i), $"in.{Old(i)}");
             }
 
             foreach (LoadStatement load in late)
@@ -228,7 +233,8 @@ internal static class CudaEpilogue
 
             foreach ((Output output, string array) in arrays)
             {
-                w.Line($"{array}[e] = {output.Operand};");
+                string old = output is StoreOutput { Accumulate: true } store ? $"{Old(accumulated.IndexOf(store))}_octet[e] + " : "";
+                w.Line($"{array}[e] = {old}{output.Operand};");
             }
 
             for (int i = 0; i < sums.Count; i++)
@@ -251,11 +257,6 @@ internal static class CudaEpilogue
         {
             if (output is StoreOutput store)
             {
-                if (store.Accumulate)
-                {
-                    w.Line($"add_old<{CudaText.Type(store.Param.Type)}>({array}, in.{Old(accumulated.IndexOf(store))});");
-                }
-
                 w.Line($"{StoreOctet(store.Param, store.Access)}, pack<{CudaText.Type(store.Param.Type)}>({array}), count);");
                 return;
             }
@@ -277,8 +278,8 @@ internal static class CudaEpilogue
 
         private string Count() => $"const int count = octet_count<{CudaText.Print(columns)}>(col);";
 
-        private string LoadOctet(KernelParam param, Access access, KernelParam? ids, string function = "load_octet") =>
-            $"{function}<{Whole(access)}>({param.Name} + {CudaText.Index(access, program, ids, "col")}, count)";
+        private string LoadOctet(KernelParam param, Access access, KernelParam? ids) =>
+            $"load_octet<{Whole(access)}>({param.Name} + {CudaText.Index(access, program, ids, "col")}, count)";
 
         private string StoreOctet(KernelParam param, Access access) =>
             $"store_octet<{Whole(access)}>({param.Name} + {CudaText.Index(access, program, null, "col")}";

@@ -37,8 +37,7 @@ internal static class NativeLibraries
                 return true;
             }
 
-            Candidates candidates = name == Nvrtc ? NvrtcCandidates() : DriverCandidates();
-            foreach (string path in candidates.Paths)
+            foreach (string path in CandidatesOf(name).Paths)
             {
                 if (TryOpen(path, out nint handle))
                 {
@@ -49,9 +48,16 @@ internal static class NativeLibraries
                 }
             }
 
-            problem = $"{candidates.What} was not found. Looked at {candidates.Variable}, the loader's path and {candidates.Folders}. {candidates.Advice}";
+            problem = NotFound(name);
             return false;
         }
+    }
+
+    /// <summary>What to say of a library that is not there.</summary>
+    public static string NotFound(string name)
+    {
+        Candidates candidates = CandidatesOf(name);
+        return $"{candidates.What} was not found. Looked at {candidates.Variable}, the loader's path and {candidates.Folders}. {candidates.Advice}";
     }
 
     /// <summary>The path or name under which a loaded library was opened.</summary>
@@ -66,7 +72,7 @@ internal static class NativeLibraries
     /// <summary>What to say of a library that lacks a function.</summary>
     public static string Incomplete(string name, EntryPointNotFoundException exception)
     {
-        Candidates candidates = name == Nvrtc ? NvrtcCandidates() : DriverCandidates();
+        Candidates candidates = CandidatesOf(name);
         return $"{PathOf(name)} is not what is needed, {candidates.What}, or too old: {exception.Message} {candidates.Advice}";
     }
 
@@ -110,6 +116,8 @@ internal static class NativeLibraries
 
         return NativeLibrary.TryLoad(path, out handle);
     }
+
+    private static Candidates CandidatesOf(string name) => name == Nvrtc ? NvrtcCandidates() : DriverCandidates();
 
     private static Candidates NvrtcCandidates()
     {

@@ -1,6 +1,5 @@
 #pragma once
 #include <fp8lm/common/octet.cuh>
-#include <fp8lm/epilogue/accumulate.cuh>
 #include <fp8lm/epilogue/exchange.cuh>
 #include <fp8lm/reduce/amax.cuh>
 
