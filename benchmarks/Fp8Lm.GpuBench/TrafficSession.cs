@@ -41,9 +41,12 @@ internal sealed class TrafficSession(Session inner) : SessionDecorator(inner)
 
     public override nint Buffer(int buffer, long layer) => Note(base.Buffer(buffer, layer), Plan.Buffers[buffer].Bytes);
 
-    public override nint Master(int parameter, long layer) => Note(base.Master(parameter, layer), Plan.Parameters[parameter].Elements * sizeof(float));
+    public override nint Master(int parameter, long layer) => Note(base.Master(parameter, layer), Plan.Parameters[parameter].Elements * Formats(parameter).Master.Bytes());
 
-    public override nint Gradient(int parameter, long layer) => Note(base.Gradient(parameter, layer), 2 * Plan.Parameters[parameter].Elements * sizeof(float));
+    /// <summary>Read and written, unless nothing is there to read.</summary>
+    public override nint Gradient(int parameter, long layer) => Note(
+        base.Gradient(parameter, layer),
+        (!GradientsHold && Plan.Program.AssignedGradients.Contains(parameter) ? 1 : 2) * Plan.Parameters[parameter].Elements * Formats(parameter).Gradient.Bytes());
 
     public override void Launch(int kernel, params ReadOnlySpan<nint> args)
     {
@@ -54,11 +57,27 @@ internal sealed class TrafficSession(Session inner) : SessionDecorator(inner)
         {
             KernelKind.AdamW => AdamWTensors * sizeof(float) * args[4],
             KernelKind.GradientNorm => sizeof(float) * args[1],
+            KernelKind.ScaledOptimizer => States(info.Name),
             _ when info.Name.Contains("_head_", StringComparison.Ordinal) => 0,
             _ => args.ToArray().Select(Region).Where(address => address != 0).Distinct().Sum(address => regions[address]),
         };
         traffic[kernel] = (bytes, launches + 1);
     }
+
+    /// <summary>What the segmented optimizer reads, and writes in its last pass.</summary>
+    private long States(string kernel)
+    {
+        long gradients = Plan.Bytes(ArenaKind.Gradients), states = Plan.Bytes(ArenaKind.Master) + Plan.Bytes(ArenaKind.FirstMoment) + Plan.Bytes(ArenaKind.SecondMoment);
+        return kernel switch
+        {
+            "gradient_norm" => gradients,
+            "adamw_amax" => gradients + states,
+            "adamw_store" => gradients + (2 * states),
+            _ => 0,
+        };
+    }
+
+    private ParameterFormats Formats(int parameter) => Plan.Program.FormatsOf(parameter);
 
     private nint Note(nint address, long count)
     {

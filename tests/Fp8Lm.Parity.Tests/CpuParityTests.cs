@@ -61,6 +61,20 @@ public sealed class CpuParityTests(ITestOutputHelper output)
         Assert.True(Measure.RelativeError([.. once.Select(v => 2 * v)], Measure.Flat(run.Gradients())) < 1e-6);
     }
 
+    /// <summary>Gradients that a step starts from by assigning are never read, and all others are cleared.</summary>
+    [Theory]
+    [MemberData(nameof(Programs))]
+    public void WhatAStepLeavesInGradientsDoesNotReachTheNext(string model, string recipe)
+    {
+        Problem problem = new(ModelSources.Spec(model));
+        using ModelRun run = new(problem, recipe);
+        double loss = run.Train(times: 2);
+        byte[] gradients = run.GradientBytes();
+        run.PoisonGradients();
+        Assert.Equal(loss, run.Train(times: 2));
+        Assert.True(run.GradientBytes().AsSpan().SequenceEqual(gradients), "a step on poisoned gradients has others");
+    }
+
     [Theory]
     [MemberData(nameof(Programs))]
     public void EvaluationMeasuresTheSameLoss(string model, string recipe)

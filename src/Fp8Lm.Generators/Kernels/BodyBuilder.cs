@@ -108,7 +108,7 @@ internal sealed class BodyBuilder
                 break;
             case OpCode.AccumulateGradient:
                 KernelParam gradient = context.Gradient(program, node.Data.Index);
-                stage.Outputs.Add(new StoreOutput(Operand(node.Inputs[0]), gradient, new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, program.Space.Columns, true), Accumulate: true));
+                stage.Outputs.Add(new StoreOutput(Operand(node.Inputs[0]), gradient, new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, program.Space.Columns, true), Accumulate: true) { When = context.GradientHolds(program, node.Data.Index) });
                 break;
             case OpCode.StoreGradient:
                 stage.Outputs.Add(new QuantizeOutput(
@@ -248,7 +248,10 @@ internal sealed class BodyBuilder
 
         if (value.Op == OpCode.Gradient)
         {
-            return new LoadStatement(name, context.Gradient(program, value.Node.Data.Index, write: false), context.WeightAccess(value.Type, program.Space), null, swap);
+            return new LoadStatement(name, context.Gradient(program, value.Node.Data.Index, write: false), context.WeightAccess(value.Type, program.Space), null, swap)
+            {
+                When = context.GradientHolds(program, value.Node.Data.Index),
+            };
         }
 
         Storage place = context.Buffers.Places[value];

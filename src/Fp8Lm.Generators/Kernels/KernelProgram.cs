@@ -58,7 +58,11 @@ internal sealed record Access(AccessBase Base, DimExpr Pitch, DimExpr Offset, Di
 internal abstract record Statement(string Result);
 
 /// <summary>Reads one element.</summary>
-internal sealed record LoadStatement(string Result, KernelParam Param, Access Access, KernelParam? Ids, PairSwap? Swap) : Statement(Result);
+internal sealed record LoadStatement(string Result, KernelParam Param, Access Access, KernelParam? Ids, PairSwap? Swap) : Statement(Result)
+{
+    /// <summary>Where this argument is 0 nothing was stored yet: the value is 0 and memory is not read.</summary>
+    public KernelParam? When { get; init; }
+}
 
 /// <summary>Reads the other half of a rotary pair; pairs are among the first <paramref name="Rotated"/> columns of every head of <paramref name="Size"/>.</summary>
 internal sealed record PairSwap(DimExpr Rotated, DimExpr Size, bool Interleaved);
@@ -75,7 +79,11 @@ internal sealed record SpecialStatement(string Result, Node Node, KernelParam? P
 internal abstract record Output(string Operand);
 
 /// <summary>Stores a value per element (or per row).</summary>
-internal sealed record StoreOutput(string Operand, KernelParam Param, Access Access, bool Accumulate = false) : Output(Operand);
+internal sealed record StoreOutput(string Operand, KernelParam Param, Access Access, bool Accumulate = false) : Output(Operand)
+{
+    /// <summary>Where this argument is 0 an accumulating store assigns, and memory is not read.</summary>
+    public KernelParam? When { get; init; }
+}
 
 /// <summary>Casts to FP8 with a scale: row-major and/or transposed copy, and the amax of what was cast (null where the optimizer keeps the scale).</summary>
 internal sealed record QuantizeOutput(

@@ -27,6 +27,9 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
 
     public BufferPlan Buffers { get; } = buffers;
 
+    /// <summary>Products that assign weight gradients in the first micro-batch of a step.</summary>
+    public IReadOnlyDictionary<int, FusedGroup> FirstGradients { get; } = Kernels.FirstGradients.Of(graph, fusion);
+
     public static ElementType TypeOf(Format format) => format switch
     {
         Format.F32 => ElementType.F32,
@@ -100,6 +103,18 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
     {
         ParameterSpec spec = Graph.Spec.Parameters[parameter];
         return Param(program, Leaf(spec.Path) + "_gradient", TypeOf(GradientFormat(parameter)), $"s.Gradient({ParameterName(parameter)}, {(spec.Loop >= 0 ? "layer" : "0")})", write);
+    }
+
+    /// <summary>1 where the gradient holds something to add to; null for kernels that always add.</summary>
+    public KernelParam? GradientHolds(KernelProgram program, int parameter)
+    {
+        if (!FirstGradients.TryGetValue(parameter, out FusedGroup? first) || first != program.Group)
+        {
+            return null;
+        }
+
+        string chunk = program.Group.Block.Phase == Phase.Head ? " || chunk > 0" : "";
+        return Param(program, "adds", ElementType.Int64, $"s.GradientsHold{chunk} ? 1 : 0", false, ours: true);
     }
 
     /// <summary>Format of a parameter's master weights.</summary>

@@ -98,6 +98,7 @@ public sealed class MemoryPlan
         Training = training;
         parameterBytes = new long[arenaBytes.Length, definition.Parameters.Length];
         Parameters = PlaceParameters();
+        ClearedGradients = RangesToClear();
         FirstInstances = CountInstances();
         (ScaleFirstSlots, ScaleSlots) = PlaceScales();
         Buffers = PlaceBuffers();
@@ -155,6 +156,9 @@ public sealed class MemoryPlan
     /// <summary>Offset of an instance of a parameter in one of the parameter arenas, bytes.</summary>
     public long ParameterOffset(ArenaKind arena, int parameter, long layer) =>
         checked(parameterBytes[(int)arena, parameter] + (layer * Parameters[parameter].Stride * Program.FormatsOf(parameter).Of(arena).Bytes()));
+
+    /// <summary>Ranges of the gradient arena that a step starts by clearing: all but <see cref="ModelProgram.AssignedGradients"/>, bytes; neighbours are one range.</summary>
+    internal IReadOnlyList<(long Offset, long Bytes)> ClearedGradients { get; }
 
     /// <summary>Column of a parameter's instance in the tables of state scales, in the row of an arena.</summary>
     public long StateSlot(ArenaKind arena, int parameter, long layer) => (StateRow(arena) * StateInstances) + FirstInstances[parameter] + layer;
@@ -308,6 +312,34 @@ public sealed class MemoryPlan
 
         arenaBytes[(int)arena] = ArenaLayout.Align(bytes);
         Count(arena == ArenaKind.Gradients ? BufferCategory.Gradients : BufferCategory.Optimizer, arenaBytes[(int)arena]);
+    }
+
+    private List<(long Offset, long Bytes)> RangesToClear()
+    {
+        var ranges = new List<(long Offset, long Bytes)>();
+        if (!Training)
+        {
+            return ranges;
+        }
+
+        long start = 0;
+        foreach (int p in Program.AssignedGradients.OrderBy(p => Parameters[p].Offset))
+        {
+            long offset = ParameterOffset(ArenaKind.Gradients, p, 0);
+            Add(offset);
+            start = ParameterOffset(ArenaKind.Gradients, p, Parameters[p].Instances);
+        }
+
+        Add(Bytes(ArenaKind.Gradients));
+        return ranges;
+
+        void Add(long end)
+        {
+            if (end > start)
+            {
+                ranges.Add((start, end - start));
+            }
+        }
     }
 
     private long[] CountInstances()

@@ -32,6 +32,12 @@ public abstract class ModelProgram
     /// <summary>Formats of what the optimizer keeps for a parameter.</summary>
     public ParameterFormats FormatsOf(int parameter) => ParameterFormats.Count == 0 ? Execution.ParameterFormats.F32 : ParameterFormats[parameter];
 
+    /// <summary>
+    /// Parameters whose gradient the first micro-batch of a step assigns (<see cref="Session.GradientsHold"/> is false), so that
+    /// <see cref="Session.ClearGradients"/> leaves them out; all others are added to what is there.
+    /// </summary>
+    public virtual IReadOnlyList<int> AssignedGradients => [];
+
     /// <summary>The printed IR after every pass, for <c>kernels</c> on the command line.</summary>
     public abstract string PrintedIr { get; }
 
@@ -59,7 +65,7 @@ public abstract class ModelProgram
     /// <summary>Logits of the rows of one chunk (rows chunk * ChunkRows and following) into <see cref="LogitsBuffer"/>; after <see cref="Forward"/>.</summary>
     public abstract void Logits(Session session, long chunk);
 
-    /// <summary>Backward pass of one micro-batch; gradients of parameters are added to what is there.</summary>
+    /// <summary>Backward pass of one micro-batch; gradients of parameters are added to what <see cref="Session.ClearGradients"/> and the micro-batches since left.</summary>
     public abstract void Backward(Session session);
 
     /// <summary>Gradient norm, clipping, AdamW, scale update and <see cref="CastWeights"/>.</summary>

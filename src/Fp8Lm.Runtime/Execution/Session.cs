@@ -58,10 +58,21 @@ public abstract class Session : IDisposable
     /// <param name="layer">Its instance.</param>
     public nint StateSlot(WorkspacePart part, ArenaKind arena, int parameter, long layer) => Workspace(part) + (nint)(Plan.StateSlot(arena, parameter, layer) * sizeof(float));
 
-    /// <summary>Queues zeroing of all gradients, and of what their amax remember.</summary>
+    /// <summary>
+    /// Whether gradients hold something to add to. After <see cref="ClearGradients"/> those of <see cref="ModelProgram.AssignedGradients"/> do not, until a
+    /// backward pass has written them.
+    /// </summary>
+    public virtual bool GradientsHold { get; set; } = true;
+
+    /// <summary>Has the next micro-batch start from gradients of zero: queues zeroing of those that it adds to, and of what amax of gradients remember.</summary>
     public void ClearGradients()
     {
-        Clear(GradientArena, Plan.Bytes(ArenaKind.Gradients));
+        foreach ((long offset, long bytes) in Plan.ClearedGradients)
+        {
+            Clear(GradientArena + (nint)offset, bytes);
+        }
+
+        GradientsHold = false;
         if (Plan.ScaledStates)
         {
             Clear(Workspace(WorkspacePart.StateAmax), Plan.StateInstances * sizeof(uint));

@@ -47,6 +47,12 @@ internal abstract class SessionDecorator(Session inner) : Session
 
     public override nint ReductionScratch => inner.ReductionScratch;
 
+    public override bool GradientsHold
+    {
+        get => inner.GradientsHold;
+        set => inner.GradientsHold = value;
+    }
+
     public override nint Workspace(WorkspacePart part) => inner.Workspace(part);
 
     public override nint Scale(int scale, long layer) => inner.Scale(scale, layer);

@@ -114,6 +114,20 @@ internal sealed class ModelRun : IDisposable
     /// <summary>The bytes of all gradients.</summary>
     public byte[] GradientBytes() => Session.Read<byte>(Session.GradientArena, Session.Plan.Bytes(ArenaKind.Gradients));
 
+    /// <summary>Fills all gradients with NaN, as a step that went wrong leaves them.</summary>
+    public void PoisonGradients()
+    {
+        for (int p = 0; p < problem.Weights.Length; p++)
+        {
+            for (int layer = 0; layer < problem.Weights[p].Length; layer++)
+            {
+                byte[] bytes = new byte[problem.Weights[p][layer].Length * Program.FormatsOf(p).Gradient.Bytes()];
+                System.Array.Fill(bytes, (byte)0xFF);
+                Session.Write<byte>(bytes, Session.Gradient(p, layer));
+            }
+        }
+    }
+
     public void LoadBatch(int[] tokens, int[] labels, float[] weights)
     {
         Session.Write<int>(tokens, Session.Tokens);

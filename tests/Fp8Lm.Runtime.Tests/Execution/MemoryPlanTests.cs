@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.Linq;
 using Fp8Lm.Cpu;
 using Fp8Lm.Execution;
+using Fp8Lm.Training;
 using Xunit;
 
 namespace Fp8Lm.Runtime.Tests.Execution;
@@ -65,6 +66,34 @@ public sealed class MemoryPlanTests
         Assert.Equal(832, plan.ParameterElements);
         Assert.Equal(610, plan.ParameterCount);
         Assert.Equal(plan.Bytes(BufferCategory.Gradients) * 3, plan.Bytes(BufferCategory.Optimizer));
+    }
+
+    /// <summary>"weight" is 6 x 128 elements, "bias" 64; what a product assigns in the first micro-batch is left out.</summary>
+    [Theory]
+    [InlineData(new int[0], new long[] { 0, 3328 })]
+    [InlineData(new[] { 1 }, new long[] { 3072, 256 })]
+    [InlineData(new[] { 0 }, new long[] { 0, 3072 })]
+    [InlineData(new[] { 0, 1 }, new long[0])]
+    public void A_step_clears_the_gradients_that_no_product_assigns(int[] assigned, long[] expected)
+    {
+        MemoryPlan plan = Plan(new PlannedProgram(assigned), checkpointing: false);
+
+        Assert.Equal(expected, plan.ClearedGradients.SelectMany(r => new[] { r.Offset, r.Bytes }));
+    }
+
+    [Fact]
+    public void Cleared_gradients_hold_nothing_until_a_backward_pass()
+    {
+        using var pool = new CpuPool(1);
+        using var session = new CpuSession(Plan(new PlannedProgram(1), checkpointing: false), pool);
+        Assert.True(session.GradientsHold);
+        session.Write<float>([.. Enumerable.Repeat(1f, (int)session.ParameterElements)], session.GradientArena);
+
+        session.ClearGradients();
+
+        Assert.False(session.GradientsHold);
+        float[] left = session.Read<float>(session.GradientArena, session.ParameterElements);
+        Assert.Equal(Enumerable.Range(0, left.Length).Select(i => i < 768 ? 1f : 0f), left);
     }
 
     [Fact]
@@ -172,7 +201,7 @@ public sealed class MemoryPlanTests
         MemoryPlan.Create(PlannedProgram.Definition, program, PlannedProgram.Dims, checkpointing);
 
     /// <summary>A program that is planned but never run.</summary>
-    internal sealed unsafe class PlannedProgram : ModelProgram
+    internal sealed unsafe class PlannedProgram(params int[] assigned) : ModelProgram
     {
         public static DimBinding Dims { get; } = new(2, 8, 10, 6);
 
@@ -185,6 +214,8 @@ public sealed class MemoryPlanTests
             -1, [() => new PlannedProgram()], ["Fp32"]);
 
         public override string Recipe => "Fp32";
+
+        public override IReadOnlyList<int> AssignedGradients => assigned;
 
         public override IReadOnlyList<KernelInfo> Kernels { get; } =
         [

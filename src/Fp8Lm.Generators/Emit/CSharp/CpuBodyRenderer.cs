@@ -260,7 +260,7 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
             case LoadStatement { Access.Column: false } load:
                 return $"Vector256.Create({(load.Param.Type == ElementType.F32 ? $"*{load.Result}p" : $"BFloat16.ToSingle(*{load.Result}p)")})";
             case LoadStatement load:
-                return $"Simd.Load{CpuText.Suffix(load.Param.Type)}{partial}({load.Result}p + j{n})";
+                return When(load.When, $"Simd.Load{CpuText.Suffix(load.Param.Type)}{partial}({load.Result}p + j{n})");
             case ConstantStatement constant:
                 return $"Vector256.Create({CpuText.Constant(constant.Data)})";
             case OpStatement op:
@@ -277,6 +277,9 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
         };
     }
 
+    /// <summary>A load of what may not have been stored yet.</summary>
+    private static string When(KernelParam? when, string load) => when is null ? load : $"({when.Name} != 0 ? {load} : Vector256<float>.Zero)";
+
     private void Outputs(KernelBody body, Stage stage, string partial, string n)
     {
         List<KernelParam> amaxes = [.. body.Amaxes];
@@ -289,7 +292,7 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
             {
                 case StoreOutput store:
                     string suffix = CpuText.Suffix(store.Param.Type);
-                    string value = store.Accumulate ? $"Simd.Load{suffix}{partial}({name}p + j{n}) + {operand}" : operand;
+                    string value = store.Accumulate ? $"{When(store.When, $"Simd.Load{suffix}{partial}({name}p + j{n})")} + {operand}" : operand;
                     w.Line($"Simd.Store{suffix}{partial}({name}p + j, {value}{n});");
                     break;
                 case QuantizeOutput cast:

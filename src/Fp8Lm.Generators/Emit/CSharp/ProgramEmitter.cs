@@ -73,6 +73,11 @@ internal sealed class ProgramEmitter
             w.Line("public override bool PrefersCheckpointing => true;").Line();
         }
 
+        if (Context.FirstGradients.Count > 0)
+        {
+            w.Line($"public override IReadOnlyList<int> AssignedGradients {{ get; }} = [{string.Join(", ", Context.FirstGradients.Keys.OrderBy(p => p).Select(Context.ParameterName))}];").Line();
+        }
+
         w.Line($"public override int LogitsBuffer => {Context.BufferName(compiled.Buffers.Places[FusionPlan.Peel(Graph.Logits)].Buffer)};").Line();
         w.Line("public override long ChunkRows(DimBinding dims) => ChunkRowsOf(dims);").Line();
         w.Line($"private static long ChunkRowsOf(DimBinding d) => HeadChunk.Rows(d.Tokens, {vocabulary.Print(LoweringContext.Symbol)});").Line();
@@ -240,7 +245,7 @@ internal sealed class ProgramEmitter
         }
 
         Calls(Phase.Backward);
-        w.Close().Line();
+        w.Line("s.GradientsHold = true;").Close().Line();
 
         w.Open("public override void TrainMicroBatch(Session s)").Line("Forward(s);").Line("Loss(s, train: true);").Line("Backward(s);").Close().Line();
 

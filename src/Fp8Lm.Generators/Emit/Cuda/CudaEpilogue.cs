@@ -104,10 +104,10 @@ internal static class CudaEpilogue
         public void Load(SourceWriter w)
         {
             LoadColumns(w);
-            List<(string Name, KernelParam Param, Access Access, KernelParam? Ids)> inputs =
+            List<(string Name, KernelParam Param, Access Access, KernelParam? Ids, KernelParam? When)> inputs =
             [
-                .. early.Select(l => (l.Result, l.Param, l.Access, l.Ids)),
-                .. accumulated.Select((s, i) => (Old(i), s.Param, s.Access, (KernelParam?)null)),
+                .. early.Select(l => (l.Result, l.Param, l.Access, l.Ids, l.When)),
+                .. accumulated.Select((s, i) => (Old(i), s.Param, s.Access, (KernelParam?)null, s.When)),
             ];
             if (inputs.Count == 0)
             {
@@ -118,16 +118,17 @@ internal static class CudaEpilogue
 
             w.Line($"struct Inputs {{ {string.Join(" ", inputs.Select(i => $"Octet<{CudaText.Type(i.Param.Type)}> {i.Name};"))} }};").Line();
             w.Open("__device__ Inputs read(int row_index, int col) const").Line("const long long row = row_index;").Line(Count()).Line("Inputs in;");
-            foreach ((string name, KernelParam param, Access access, KernelParam? ids) in inputs)
+            foreach ((string name, KernelParam param, Access access, KernelParam? ids, KernelParam? when) in inputs)
             {
-                w.Line($"in.{name} = {LoadOctet(param, access, ids)};");
+                string load = LoadOctet(param, access, ids);
+                w.Line(when is null ? $"in.{name} = {load};" : $"in.{name} = {when.Name} ? {load} : Octet<{CudaText.Type(param.Type)}>{{}};");
             }
 
             w.Line("return in;").Close().Line();
             w.Open("__device__ void prefetch(int row_index, int col, int columns) const").Line("const long long row = row_index;");
-            foreach ((_, KernelParam param, Access access, KernelParam? ids) in inputs)
+            foreach ((_, KernelParam param, Access access, KernelParam? ids, KernelParam? when) in inputs)
             {
-                w.Line($"prefetch_octets<{Whole(access)}>({param.Name} + {CudaText.Index(access, program, ids, "col")}, columns);");
+                w.Line($"{(when is null ? "" : $"if ({when.Name}) ")}prefetch_octets<{Whole(access)}>({param.Name} + {CudaText.Index(access, program, ids, "col")}, columns);");
             }
 
             w.Close().Line();

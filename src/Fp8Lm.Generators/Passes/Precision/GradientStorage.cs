@@ -6,7 +6,7 @@ namespace Fp8Lm.Generators.Passes.Precision;
 /// <summary>
 /// FP8 weight gradients (fact sheet, section 2.5): the product's epilogue adds what the gradient holds so far, stores the sum in the compute format and
 /// takes its amax; a row kernel derives the power-of-two scale and casts. The sum is an ordinary value, so the memory plan finds a place for it
-/// that other values of the layer use before and after. Gradients are cleared before the first micro-batch, so that one assigns.
+/// that other values of the layer use before and after. The first micro-batch assigns (<see cref="Kernels.FirstGradients"/>).
 /// </summary>
 internal static class GradientStorage
 {

@@ -1,0 +1,73 @@
+using System.Collections.Generic;
+using System.Linq;
+using Fp8Lm.Generators.Emit;
+using Fp8Lm.Generators.Ir;
+using Fp8Lm.Generators.Kernels;
+using Fp8Lm.Generators.Tests.Harness;
+using Xunit;
+
+namespace Fp8Lm.Generators.Tests.Passes;
+
+/// <summary>Which weight gradients the first micro-batch of a step assigns.</summary>
+public sealed class FirstGradientTests
+{
+    [Theory]
+    [InlineData("Gpt", "Fp32")]
+    [InlineData("Gpt", "TransformerEngine")]
+    [InlineData("Gpt", "Fp8LmO2")]
+    [InlineData("Llama", "TransformerEngine")]
+    public void EveryMatrixOfALinearIsAssigned(string model, string recipe)
+    {
+        CompiledProgram program = CompilerTest.Compile(CompilerTest.Models[model], CompilerTest.Recipe(recipe));
+        IEnumerable<int> products = program.Kernels.Where(k => k.Gemm is { Role: GemmRole.Wgrad }).Select(k => k.Gemm!.Weight).Distinct();
+
+        Assert.Equal(products.Order(), program.Context.FirstGradients.Keys.Order());
+        Assert.All(program.Kernels.Where(k => k.Gemm is { Role: GemmRole.Wgrad }), k => Assert.Contains(k.Params, p => p.Name == "adds"));
+    }
+
+    /// <summary>A weight that all layers read gets a product from each; only a layer's own is assigned. The tied head comes before the embedding, and its first chunk assigns.</summary>
+    [Fact]
+    public void WhatSeveralProductsAddToIsClearedOrAssignedByTheFirst()
+    {
+        CompiledProgram program = CompilerTest.Compile(
+            """
+            using Fp8Lm;
+            using static Fp8Lm.Ops;
+
+            [Fp8Model]
+            public partial class Shared
+            {
+                static readonly Dim Vocab = new(), Width = new(), Layers = new();
+                [ModelSize] static readonly Size Tiny = new() { [Vocab] = 64, [Width] = 32, [Layers] = 2 };
+                readonly Weight tokens = new(Vocab, Width);
+                readonly Weight all = new(Width, Width);
+                readonly Repeat<Layer> layers = new(Layers, () => new Layer(Width));
+
+                Tensor Forward(Tokens ids)
+                {
+                    Tensor x = Embed(tokens, ids);
+                    foreach (Layer layer in layers) x = layer.Forward(Linear(x, all));
+                    return Linear(x, tokens);
+                }
+            }
+
+            [Fp8Module]
+            public partial class Layer(Dim width)
+            {
+                readonly Weight own = new(width, width), twice = new(width, width);
+
+                public Tensor Forward(Tensor x) => x + Linear(Linear(Linear(x, own), twice), twice);
+            }
+            """,
+            CompilerTest.Recipe("Fp32"));
+        Dictionary<string, int> byPath = program.Graph.Spec.Parameters.Select((p, i) => (p.Path, i)).ToDictionary(p => p.Path, p => p.i);
+        Dictionary<string, KernelProgram[]> adding = program.Kernels.Where(k => k.Params.Any(p => p.Name == "adds")).GroupBy(k => k.Gemm!.Weight)
+            .ToDictionary(g => program.Graph.Spec.Parameters[g.Key].Path, g => g.ToArray());
+
+        Assert.Equal(["layers.*.own", "layers.*.twice", "tokens"], adding.Keys.Order());
+        Assert.All(adding.Values, kernels => Assert.Single(kernels));
+        Assert.False(program.Context.FirstGradients.ContainsKey(byPath["all"]));
+        Assert.Equal("s.GradientsHold || chunk > 0 ? 1 : 0", adding["tokens"][0].Params.Single(p => p.Name == "adds").Argument);
+        Assert.Equal("s.GradientsHold ? 1 : 0", adding["layers.*.own"][0].Params.Single(p => p.Name == "adds").Argument);
+    }
+}
