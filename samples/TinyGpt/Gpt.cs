@@ -9,6 +9,7 @@ public partial class Gpt
     static readonly Dim Vocab = new(), Context = new(), Width = new(), Heads = new(), Layers = new();
 
     [ModelSize] static readonly Size Tiny = new() { [Vocab] = 256, [Context] = 128, [Width] = 128, [Heads] = 4, [Layers] = 4 };
+    [ModelSize] static readonly Size Bytes125M = new() { [Vocab] = 256, [Context] = 1024, [Width] = 768, [Heads] = 12, [Layers] = 12 };
     [ModelSize] static readonly Size Gpt125M = new() { [Vocab] = 50304, [Context] = 1024, [Width] = 768, [Heads] = 12, [Layers] = 12 };
     [ModelSize] static readonly Size Gpt1B3 = new() { [Vocab] = 50304, [Context] = 2048, [Width] = 2048, [Heads] = 16, [Layers] = 24 };
     [ModelSize] static readonly Size Gpt7B = new() { [Vocab] = 50304, [Context] = 2048, [Width] = 4096, [Heads] = 32, [Layers] = 32 };

@@ -41,6 +41,7 @@ internal sealed class AppOptions
         WeightDecay = Number("--weight-decay", "Weight decay of matrices.", training.WeightDecay, 0f, 1000f);
         Clip = Number("--clip", "Largest gradient norm; 0: no clipping.", training.MaxGradientNorm, 0f, float.MaxValue);
         EvaluateEvery = Number("--eval-every", "Steps between evaluations on held-out data; 0: at the end only.", training.EvaluationInterval, 0L, long.MaxValue);
+        EvaluationBatches = Number("--eval-batches", "Micro-batches of held-out data in an evaluation, at most.", training.EvaluationBatches, 1, int.MaxValue);
         SaveEvery = Number("--save-every", "Steps between checkpoints; 0: at the end only.", training.CheckpointInterval, 0L, long.MaxValue);
         Keep = Number("--keep", "Checkpoints to keep.", training.KeepCheckpoints, 1, 1 << 20);
         NonFinite = Text("--non-finite", "When a loss or gradient is not finite: stop or skip the step.", training.NonFinite == NonFinitePolicy.Skip ? "skip" : "stop");
@@ -88,6 +89,8 @@ internal sealed class AppOptions
 
     public Option<long> EvaluateEvery { get; }
 
+    public Option<int> EvaluationBatches { get; }
+
     public Option<long> SaveEvery { get; }
 
     public Option<int> Keep { get; }
@@ -112,7 +115,7 @@ internal sealed class AppOptions
     public IReadOnlyList<Option> Train =>
     [
         Recipe, Size, Device, Steps, Resume, Seed, Data, Out, Summary, MicroBatch, Sequence, Accumulate, LearningRate, Warmup, Schedule, ScheduleSteps, WeightDecay, Clip,
-        Checkpointing, EvaluateEvery, SaveEvery, Keep, NonFinite, Prompt, Length, Temperature, TopK,
+        Checkpointing, EvaluateEvery, EvaluationBatches, SaveEvery, Keep, NonFinite, Prompt, Length, Temperature, TopK,
     ];
 
     public IReadOnlyList<Option> Generate => [From, Device, Prompt, Length, Temperature, TopK, Seed];
@@ -151,6 +154,7 @@ internal sealed class AppOptions
             MaxGradientNorm = parsed.GetValue(Clip),
             Seed = parsed.GetValue(Seed),
             EvaluationInterval = parsed.GetValue(EvaluateEvery),
+            EvaluationBatches = parsed.GetValue(EvaluationBatches),
             CheckpointInterval = parsed.GetValue(SaveEvery),
             KeepCheckpoints = parsed.GetValue(Keep),
             NonFinite = Choice("--non-finite", parsed.GetValue(NonFinite)!, ("stop", NonFinitePolicy.Stop), ("skip", NonFinitePolicy.Skip)),
