@@ -67,8 +67,8 @@ run() {
       break
     fi
     status=0
-    # The program saves and stops on an interrupt; the summary of a run that was interrupted is not kept.
-    timeout -s INT -k 60 $((limit - SECONDS)) "$work/dotnet/dotnet" exec "$work/Pretraining/Fp8Lm.Pretraining.dll" train --data "$work/text.txt" --recipe "$recipe" --seed "$seed" \
+    # The program saves and stops when it is told to end; the summary of a run that was interrupted is not kept.
+    timeout -s TERM -k 60 $((limit - SECONDS)) "$work/dotnet/dotnet" exec "$work/Pretraining/Fp8Lm.Pretraining.dll" train --data "$work/text.txt" --recipe "$recipe" --seed "$seed" \
       --steps "$steps" --schedule-steps "$steps" --device "${DEVICE-cuda}" --out "$work/$name" --resume --length 0 --keep 1 --summary "$work/summary.json" ${ARGS-} \
       >>"$work/$name.log" 2>&1 || status=$?
     tail -n 4 "$work/$name.log" | sed "s/^/$spec: /" | tee -a "$work/pretrain.log" >&2
