@@ -34,7 +34,7 @@ public sealed class SampleKernelTests
             }
         }
 
-        // One size; FP8 with delayed scaling where there is a choice: its kernels are those of the other recipes with casts.
+        // One size; FP8 with a scale per tensor where there is a choice: its kernels are those of the other recipes with casts.
         foreach (ModelDefinition model in SampleKernels.Coverage)
         {
             cases.Add(model.Name, model.Sizes[0].Name, model.Recipes[^1]);

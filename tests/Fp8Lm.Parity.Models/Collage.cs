@@ -3,7 +3,7 @@ using static Fp8Lm.Ops;
 namespace Fp8Lm.Parity.Models;
 
 /// <summary>Parts of OLMo 2 (norms behind each part, QK norm), windows in every other layer, a PaLM block, one block used three times, soft-capped logits.</summary>
-[Fp8Model(Recipes = [Recipe.Fp32, Recipe.TransformerEngine])]
+[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Rowwise, Recipe.BlockScaled, Recipe.TransformerEngine])]
 public partial class Collage
 {
     static readonly Dim Vocab = new(), D = new(), H = new(), Kv = new(), Pairs = new(), F = new();

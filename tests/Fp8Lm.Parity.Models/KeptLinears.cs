@@ -3,7 +3,7 @@ using static Fp8Lm.Ops;
 namespace Fp8Lm.Parity.Models;
 
 /// <summary>Linears that opt out of FP8 beside others that do not: of one input, one behind the other, and two that share the product of their gradients.</summary>
-[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Bf16, Recipe.TransformerEngine, Recipe.TransformerEngineCurrent])]
+[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Bf16, Recipe.Rowwise, Recipe.BlockScaled, Recipe.TransformerEngine, Recipe.TransformerEngineCurrent])]
 public partial class KeptLinears
 {
     static readonly Dim Vocab = new(), Width = new(), Hidden = new(), Heads = new(), Layers = new();

@@ -3,7 +3,7 @@ using static Fp8Lm.Ops;
 namespace Fp8Lm.Parity.Models;
 
 /// <summary>Two stacks; a second value carried through one, a captured value in both, a module used in every layer and outside.</summary>
-[Fp8Model(Recipes = [Recipe.Fp32, Recipe.TransformerEngineCurrent])]
+[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Rowwise, Recipe.BlockScaled, Recipe.TransformerEngineCurrent])]
 public partial class LoopShapes
 {
     static readonly Dim Vocab = new(), Width = new(), Heads = new(), Layers = new();

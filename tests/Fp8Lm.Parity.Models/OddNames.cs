@@ -3,7 +3,7 @@ using static Fp8Lm.Ops;
 namespace Fp8Lm.Parity.Models;
 
 /// <summary>Names that mean something in C#, in CUDA or in emitted code, and paths that differ only by where the dot stands.</summary>
-[Fp8Model(Recipes = [Recipe.Fp32, Recipe.TransformerEngine])]
+[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Rowwise, Recipe.BlockScaled, Recipe.TransformerEngine])]
 public partial class OddNames
 {
     static readonly Dim @int = new(), Shape = new(), Config = new(), row = new(), D = new(), Epilogue = new();

@@ -16,7 +16,7 @@ public sealed class CpuParityTests(ITestOutputHelper output)
 {
     public static TheoryData<string, string> Programs => GraphTests.Recipes;
 
-    public static TheoryData<string, string> Fp8Programs => [.. Programs.Where(r => r.Data.Item2.StartsWith("TransformerEngine", StringComparison.Ordinal) || r.Data.Item2.StartsWith("Fp8Lm", StringComparison.Ordinal))];
+    public static TheoryData<string, string> Fp8Programs => [.. Programs.Where(r => Comparison.IsFp8(r.Data.Item2))];
 
     [Theory]
     [MemberData(nameof(Programs))]

@@ -76,6 +76,24 @@ public sealed class CudaCurrentParityTests(ITestOutputHelper output) : CudaParit
     public void AgreesWithTheReference(string model) => Check(model);
 }
 
+public sealed class CudaRowwiseParityTests(ITestOutputHelper output) : CudaParityTests("Rowwise", output)
+{
+    public static TheoryData<string> Models => [.. ModelsWith("Rowwise")];
+
+    [Theory]
+    [MemberData(nameof(Models))]
+    public void AgreesWithTheReference(string model) => Check(model);
+}
+
+public sealed class CudaBlockScaledParityTests(ITestOutputHelper output) : CudaParityTests("BlockScaled", output)
+{
+    public static TheoryData<string> Models => [.. ModelsWith("BlockScaled")];
+
+    [Theory]
+    [MemberData(nameof(Models))]
+    public void AgreesWithTheReference(string model) => Check(model);
+}
+
 public sealed class CudaFp8LmO1ParityTests(ITestOutputHelper output) : CudaParityTests("Fp8LmO1", output)
 {
     public static TheoryData<string> Models => [.. ModelsWith("Fp8LmO1")];

@@ -25,6 +25,8 @@ public sealed class CudaTrainingTests : IDisposable
     [Theory]
     [InlineData("TransformerEngine", -1)]
     [InlineData("TransformerEngineCurrent", -1)]
+    [InlineData("Rowwise", -1)]
+    [InlineData("BlockScaled", -1)]
     [InlineData("Bf16", -1)]
     [InlineData("Fp32", -1)]
     [InlineData("Fp8LmO1", -1)]

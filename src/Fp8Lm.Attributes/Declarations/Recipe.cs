@@ -15,6 +15,18 @@ public enum Recipe
     /// <summary><see cref="TransformerEngine"/> with every scale taken from the very tensor it applies to.</summary>
     TransformerEngineCurrent,
 
+    /// <summary>
+    /// FP8 GEMMs in E4M3 throughout, with a scale per row of every operand along K, taken from that row: per token for inputs and gradients, per output channel
+    /// for weights. Scales are powers of two, as torchao's rowwise recipe has it.
+    /// </summary>
+    Rowwise,
+
+    /// <summary>
+    /// DeepSeek-V3 (arXiv 2412.19437, section 3.3): E4M3 throughout, a scale per token and 128 of K for inputs and gradients and per 128 x 128 of weights, taken from
+    /// that block and applied where the products add to FP32, every 128 of K.
+    /// </summary>
+    BlockScaled,
+
     /// <summary>FP8-LM, level 1: <see cref="TransformerEngine"/> with E4M3 weight gradients and FP16 weights with a scale; 11 bytes a parameter of the layers.</summary>
     Fp8LmO1,
 
@@ -68,4 +80,13 @@ public enum ScalePolicy
 
     /// <summary>From the largest magnitude of the very tensor.</summary>
     Current,
+
+    /// <summary>One scale per row of each operand of a product, from the largest magnitude of that very row along K.</summary>
+    Rowwise,
+
+    /// <summary>
+    /// One scale per row and 128 of K, for weights per 128 x 128, from the largest magnitude of that very block; products apply it every 128 of K, where they
+    /// promote.
+    /// </summary>
+    Block,
 }

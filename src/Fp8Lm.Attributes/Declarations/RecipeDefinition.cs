@@ -51,10 +51,10 @@ public sealed class RecipeDefinition
     /// <summary>Where FP8 scales come from.</summary>
     public ScalePolicy Scaling { get; init; }
 
-    /// <summary>Steps that a delayed scale looks back.</summary>
+    /// <summary>Steps that a delayed scale looks back; 0 with scales per row or block, which have no history.</summary>
     public int AmaxHistory { get; init; }
 
-    /// <summary>Scales are divided by two to this power.</summary>
+    /// <summary>Delayed scales are divided by two to this power; 0 with scales per row or block, which fit their numbers exactly.</summary>
     public int Margin { get; init; }
 
     /// <summary>Whether scales are rounded down to powers of two.</summary>

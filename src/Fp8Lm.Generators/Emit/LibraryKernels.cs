@@ -56,7 +56,7 @@ internal static class LibraryKernels
     public static IReadOnlyList<LibraryKernel> Of(RecipeSpec recipe)
     {
         List<LibraryKernel> kernels = [LossSum, .. recipe.ScaledStates ? Scaled(recipe) : [GradientNorm, AdamW]];
-        if (recipe.Scaling != ScalePolicy.None)
+        if (recipe.Scaling is ScalePolicy.Delayed or ScalePolicy.Current)
         {
             kernels.Add(recipe.Scaling == ScalePolicy.Delayed ? ScaleUpdate : ClearAmax);
         }

@@ -104,11 +104,24 @@ internal static class RecipeRoles
         }
 
         return recipe.Head != recipe.Compute ? ("Head", "Head must have the format of Compute, " + recipe.Compute)
-            : recipe.UsesFp8 && recipe.Scaling == ScalePolicy.None ? ("Scaling", "FP8 formats need 'Scaling = ScalePolicy.Delayed' or 'ScalePolicy.Current'")
+            : recipe.UsesFp8 && recipe.Scaling == ScalePolicy.None ? ("Scaling", "FP8 formats need 'Scaling = ScalePolicy.Delayed', 'ScalePolicy.Current', 'ScalePolicy.Rowwise' or 'ScalePolicy.Block'")
             : !recipe.UsesFp8 && recipe.Scaling != ScalePolicy.None ? ("Scaling", "nothing is FP8, so 'Scaling' must be 'ScalePolicy.None'")
             : !recipe.UsesFp8 && recipe.AllLinears ? ("AllLinears", "nothing is FP8, so 'AllLinears' has no meaning; remove it")
             : recipe.Scaling == ScalePolicy.Delayed && recipe.AmaxHistory is < 1 or > 4096 ? ("AmaxHistory", "delayed scaling needs an AmaxHistory of 1 to 4096")
             : recipe.Margin is < -16 or > 16 ? ("Margin", "Margin must be between -16 and 16")
+            : recipe.GroupedScales ? GroupConflict(recipe)
+            : null;
+    }
+
+    /// <summary>What scales per row or block rule out.</summary>
+    private static (string Role, string Reason)? GroupConflict(RecipeSpec recipe)
+    {
+        string scaling = "'ScalePolicy." + recipe.Scaling + "'";
+        return recipe.AmaxHistory != 0 ? ("AmaxHistory", $"{scaling} takes every scale from the numbers it applies to, so AmaxHistory has no meaning; make it 0")
+            : recipe.Margin != 0 ? ("Margin", $"{scaling} takes every scale from the numbers it applies to, which cannot overflow, so Margin has no meaning; make it 0")
+            : RecipeSpec.IsScaled(recipe.Master) ? ("Master", $"{scaling} casts weights from their master, and a {recipe.Master} master has a scale of its own; make Master F32 or BF16")
+            : recipe.Scaling == ScalePolicy.Block && !recipe.PromoteForward ? ("PromoteForward", $"{scaling} applies scales where products promote, so PromoteForward must be true")
+            : recipe.Scaling == ScalePolicy.Block && !recipe.PromoteBackward ? ("PromoteBackward", $"{scaling} applies scales where products promote, so PromoteBackward must be true")
             : null;
     }
 }

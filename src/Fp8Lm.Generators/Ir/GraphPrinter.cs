@@ -74,9 +74,11 @@ internal static class GraphPrinter
         StringBuilder text = new();
         foreach (BufferSpec b in plan.Buffers)
         {
-            text.Append($"{b.Name}: {b.Format.ToString().ToLowerInvariant()} {b.Rows} * {b.Outer} x {b.Columns}, {b.Category}, {b.Scope}{(b.Loop is null ? "" : " of " + b.Loop.Name)}, live {b.First.ToString(CultureInfo.InvariantCulture)}..{b.Last.ToString(CultureInfo.InvariantCulture)}\n");
+            text.Append($"{b.Name}: {b.Format.ToString().ToLowerInvariant()} {b.Rows} * {b.Outer}{Per(b.RowsPerElement)} x {b.Columns}{Per(b.ColumnsPerElement)}, {b.Category}, {b.Scope}{(b.Loop is null ? "" : " of " + b.Loop.Name)}, live {b.First.ToString(CultureInfo.InvariantCulture)}..{b.Last.ToString(CultureInfo.InvariantCulture)}\n");
         }
 
         return text.ToString();
+
+        static string Per(int elements) => elements == 1 ? "" : " / " + elements.ToString(CultureInfo.InvariantCulture);
     }
 }

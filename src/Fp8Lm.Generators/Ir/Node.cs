@@ -70,6 +70,12 @@ internal sealed record NodeData
     /// <summary>The optimizer keeps the scale, so the cast records no amax.</summary>
     public bool FixedScale { get; init; }
 
+    /// <summary>What shares a scale. If not the whole tensor, a cast has the inverse scales of both copies as further outputs, and a product reads them.</summary>
+    public Granularity Granularity { get; init; }
+
+    /// <summary>Scales per row or block are rounded down to powers of two.</summary>
+    public bool PowerOfTwo { get; init; }
+
     public override string ToString()
     {
         List<string> parts = [];
@@ -129,8 +135,31 @@ internal sealed record NodeData
             parts.Add("fixed");
         }
 
+        if (Granularity != Granularity.Tensor)
+        {
+            parts.Add("scales per " + Granularity.ToString().ToLowerInvariant());
+        }
+
+        if (PowerOfTwo)
+        {
+            parts.Add("powers of two");
+        }
+
         return parts.Count == 0 ? "" : "{" + string.Join(", ", parts) + "}";
     }
+}
+
+/// <summary>How much of a tensor shares an FP8 scale.</summary>
+internal enum Granularity
+{
+    /// <summary>All of it.</summary>
+    Tensor,
+    /// <summary>A row; in the transposed copy, a column.</summary>
+    Row,
+    /// <summary>128 of a row; in the transposed copy, 128 of a column.</summary>
+    Block,
+    /// <summary>128 rows by 128 columns, in both copies.</summary>
+    Square,
 }
 
 internal enum GemmRole
@@ -178,6 +207,9 @@ internal sealed class Node(int id, OpCode op, Value[] inputs, TensorType[] types
     public Value Out(int index = 0) => new(this, index);
 
     public OpClass Class => OpTable.Class(Op);
+
+    /// <summary>A cast, or the amax before it, whose scales belong to parts of the tensor: a library kernel of its own.</summary>
+    public bool IsGroupedCast => Op is OpCode.Quantize or OpCode.GroupAmax && Data.Granularity != Granularity.Tensor;
 
     public override string ToString() => $"{Name} = {Op}({string.Join(", ", Inputs.Select(i => i.ToString()))}){Data}";
 }

@@ -79,6 +79,8 @@ internal enum OpCode
     Quantize,
     Cast,
     Amax,
+    /// <summary>Largest magnitudes of every 128 columns of a row and of every 128 rows of a column.</summary>
+    GroupAmax,
     ColumnSum,
 
     // Sinks.

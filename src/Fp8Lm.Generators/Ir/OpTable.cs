@@ -78,7 +78,7 @@ internal static class OpTable
         [OpCode.Slice] = new(OpClass.View, 1),
         [OpCode.Concat] = new(OpClass.View, -1),
 
-        [OpCode.Gemm] = new(OpClass.Anchor, 2),
+        [OpCode.Gemm] = new(OpClass.Anchor, -1),
         [OpCode.Attention] = new(OpClass.Anchor, 3),
         [OpCode.AttentionGradKeyValue] = new(OpClass.Anchor, 6),
         [OpCode.AttentionGradQuery] = new(OpClass.Anchor, 6),
@@ -86,6 +86,7 @@ internal static class OpTable
         [OpCode.Quantize] = new(OpClass.Cast, -1),
         [OpCode.Cast] = new(OpClass.Cast, 1),
         [OpCode.Amax] = new(OpClass.Cast, 1),
+        [OpCode.GroupAmax] = new(OpClass.Cast, 1),
         [OpCode.ColumnSum] = new(OpClass.Cast, 1),
 
         [OpCode.AccumulateGradient] = new(OpClass.Sink, 1),

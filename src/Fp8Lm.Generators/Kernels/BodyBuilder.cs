@@ -174,7 +174,7 @@ internal sealed class BodyBuilder
         List<Statement> statements = RowScalar(value) ? stage.Row : stage.Columns;
         if (value.Node == Group.Anchor)
         {
-            return names[value] = "acc";
+            return names[value] = program.Gemm?.Scales is { PerBlock: false } scales ? Scaled(value, scales) : "acc";
         }
 
         if (value.Op == OpCode.Constant)
@@ -225,6 +225,21 @@ internal sealed class BodyBuilder
         string[] operands = [.. value.Node.Inputs.Select(Operand)];
         names[value] = name = Fresh("v");
         statements.Add(new OpStatement(name, value.Node, operands));
+        return name;
+    }
+
+    /// <summary>The accumulator of a product whose operands have a scale per row: times that of its row, times that of its column.</summary>
+    private string Scaled(Value product, GroupScales scales)
+    {
+        Access ofRow = program.Space.Rows == RowKind.Parameter
+            ? new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, DimExpr.One, false)
+            : new Access(AccessBase.Token, program.Space.Outer, DimExpr.Zero, program.Space.Outer.IsOne ? DimExpr.Zero : DimExpr.One, false);
+        string row = Fresh("x"), column = Fresh("x"), half = Fresh("v"), name = Fresh("v");
+        stage.Row.Add(new LoadStatement(row, scales.A, ofRow, null, null));
+        stage.Columns.Add(new LoadStatement(column, scales.B, new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, DimExpr.Zero, true), null, null));
+        Node multiply = new(-1, OpCode.Mul, [], [product.Type], NodeData.None, product.Node.Block, -1);
+        stage.Columns.Add(new OpStatement(half, multiply, ["acc", row]));
+        stage.Columns.Add(new OpStatement(name, multiply, [half, column]));
         return name;
     }
 

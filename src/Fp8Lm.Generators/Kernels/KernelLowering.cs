@@ -46,6 +46,12 @@ internal sealed class KernelLowering
             TokenRows = group.Block.Phase == Phase.Head ? DimExpr.Symbol("ChunkRows") : DimExpr.MicroBatch * DimExpr.Sequence,
         };
         Describe(program);
+        if (group.Anchor is { IsGroupedCast: true })
+        {
+            LowerGroupedCast(program);
+            return program;
+        }
+
         if (group.IsLibrary)
         {
             LowerLibrary(program);
@@ -105,6 +111,7 @@ internal sealed class KernelLowering
             Weight = WeightOf(gemm, program.Group),
             ScaleA = ScaleOf(gemm.Inputs[0])?.Family ?? -1,
             ScaleB = ScaleOf(gemm.Inputs[1])?.Family ?? -1,
+            Scales = gemm.Inputs.Length > 2 ? ScalesOf(program, gemm) : null,
         };
         foreach (Value input in gemm.Inputs)
         {
@@ -113,6 +120,45 @@ internal sealed class KernelLowering
                 program.Alphas.Add(context.Scale(program, scale.Family, scale.Index, "ScaleInverse", ElementType.F32, false));
             }
         }
+    }
+
+    /// <summary>Inverse scales of a product whose operands have one per row or block.</summary>
+    private GroupScales ScalesOf(KernelProgram program, Node gemm)
+    {
+        Value copy = gemm.Inputs[1];
+        NodeData cast = copy.Node.Data;
+        TensorType weight = copy.Type;
+        bool perBlock = cast.Granularity != Granularity.Row;
+        // Per block they are operands of the product itself, per row of its epilogue.
+        KernelParam Param(Value scales, string name) => perBlock ? context.Operand(program, scales, name) : context.Buffer(program, scales, context.Buffers.Places[scales], write: false);
+        return new GroupScales(perBlock, Param(gemm.Inputs[2], "a_scales"), Param(gemm.Inputs[3], "b_scales"),
+            cast.Granularity == Granularity.Square ? new WeightSquares(weight.Columns, copy.Index == 1) : null);
+    }
+
+    private void LowerGroupedCast(KernelProgram program)
+    {
+        Node node = program.Group.Anchor!;
+        Value value = FusionPlan.Peel(node.Inputs[0]);
+        (DimExpr pitch, DimExpr offset) = (node.Inputs[0].Type.Columns, DimExpr.Zero);
+        KernelParam source;
+        if (value.Op == OpCode.Parameter)
+        {
+            source = context.Master(program, value.Node.Data.Index);
+        }
+        else
+        {
+            pitch = Operand(program, node.Inputs[0], kMajor: true, "x").Pitch;
+            offset = context.Buffers.Places[value].Offset;
+            source = program.Params[0];
+        }
+
+        KernelParam? Output(int index) => program.Group.Stores.Contains(node.Out(index))
+            ? context.Buffer(program, node.Out(index), context.Buffers.Places[node.Out(index)], write: true)
+            : null;
+        KernelParam? Amax(int index) => node.Inputs.Length > 1 ? context.Buffer(program, node.Inputs[index], context.Buffers.Places[node.Inputs[index]], write: false) : null;
+        bool casts = node.Op == OpCode.Quantize;
+        program.Cast = new GroupedCastProgram(node.Data.Granularity, node.Data.PowerOfTwo, LoweringContext.FormatOf(source.Type), pitch, offset, casts ? node.Data.Format : null,
+            casts ? [source, Amax(1), Amax(2), Output(0), Output(1), Output(2), Output(3)] : [source, Output(0), Output(1)]);
     }
 
     private GemmOperand Operand(KernelProgram program, Value value, bool kMajor, string name)
@@ -257,6 +303,8 @@ internal sealed class KernelLowering
             OpCode.AttentionGradKeyValue => "_kv",
             OpCode.AttentionGradQuery => "_q",
             OpCode.AccumulateColumnSum => "_sum",
+            OpCode.Quantize => "_cast",
+            OpCode.GroupAmax => "_amax",
             OpCode.EmbedGradient or OpCode.PositionGradient => "_gradient",
             _ => "",
         };
@@ -289,10 +337,14 @@ internal sealed class KernelLowering
         {
             if (context.Buffers.Places.TryGetValue(store, out Storage? place))
             {
-                program.Comment.Add($"stores {store} -> {context.Buffers.Buffers[place.Buffer].Name} {place.Format.ToString().ToLowerInvariant()} {store.Type}{(place.Transposed ? " transposed" : "")}");
+                program.Comment.Add($"stores {store} -> {context.Buffers.Buffers[place.Buffer].Name} {place.Format.ToString().ToLowerInvariant()} {store.Type}{PerGroup(store)}{(place.Transposed ? " transposed" : "")}");
             }
         }
     }
+
+    private static string PerGroup(Value store) => store.Node.IsGroupedCast && (store.Op == OpCode.GroupAmax || store.Index >= 2)
+        ? ", one per " + store.Node.Data.Granularity.ToString().ToLowerInvariant()
+        : "";
 
     /// <summary>Kernels of the head that the loss itself depends on; the others run in training only.</summary>
     private static void MarkEvaluation(Graph graph, FusionPlan fusion, List<KernelProgram> programs)

@@ -169,6 +169,9 @@ internal sealed class KernelProgram(string name, FusedGroup group, Space space)
     /// <summary>Attention facts.</summary>
     public AttentionProgram? Attention { get; set; }
 
+    /// <summary>Facts of a cast with scales per row or block, or of the amax before it.</summary>
+    public GroupedCastProgram? Cast { get; set; }
+
     /// <summary>Needed to compute the loss, also without training.</summary>
     public bool Evaluates { get; set; } = true;
 }
@@ -192,7 +195,30 @@ internal sealed record GemmProgram(DimExpr M, DimExpr N, DimExpr K, GemmOperand 
 
     /// <inheritdoc cref="ScaleA"/>
     public int ScaleB { get; init; } = -1;
+
+    /// <summary>Inverse scales of the operands where rows or blocks have their own; null elsewhere.</summary>
+    public GroupScales? Scales { get; init; }
 }
+
+/// <param name="PerBlock">Applied every 128 of K, where the product promotes; otherwise one per row, which multiplies the accumulator.</param>
+/// <param name="A">Per block [blocks of K, M], else [M].</param>
+/// <param name="B">Per block [blocks of K, N], else [N]; of squares, one per 128 x 128 of the weight as it is stored.</param>
+/// <param name="Squares">Of <paramref name="B"/>.</param>
+internal sealed record GroupScales(bool PerBlock, KernelParam A, KernelParam B, WeightSquares? Squares);
+
+/// <param name="Columns">Columns of the weight.</param>
+/// <param name="Transposed">K runs along its rows: the transposed copy is read.</param>
+internal sealed record WeightSquares(DimExpr Columns, bool Transposed);
+
+/// <param name="Granularity">What shares a scale; of an amax always <see cref="Granularity.Block"/>.</param>
+/// <param name="PowerOfTwo">Scales are powers of two.</param>
+/// <param name="Source">Format of what is read.</param>
+/// <param name="Pitch">Elements from row to row of what is read.</param>
+/// <param name="Offset">Of its first element in its row: it bounds what is aligned.</param>
+/// <param name="Format">Of the copies; null for an amax.</param>
+/// <param name="Arguments">Of the library kernel in order; null for what nobody wants.</param>
+internal sealed record GroupedCastProgram(
+    Granularity Granularity, bool PowerOfTwo, Format Source, DimExpr Pitch, DimExpr Offset, Format? Format, IReadOnlyList<KernelParam?> Arguments);
 
 internal sealed record AttentionProgram(
     Format Format, DimExpr QueryHeads, DimExpr KeyValueHeads, DimExpr HeadSize, DimExpr? Window, double Scale,

@@ -39,6 +39,15 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
         _ => ElementType.E5M2,
     };
 
+    public static Format FormatOf(ElementType type) => type switch
+    {
+        ElementType.F32 => Format.F32,
+        ElementType.BF16 => Format.BF16,
+        ElementType.F16 => Format.F16,
+        ElementType.E4M3 => Format.E4M3,
+        _ => Format.E5M2,
+    };
+
     public static int Bytes(Format format) => format switch
     {
         Format.F32 => 4,

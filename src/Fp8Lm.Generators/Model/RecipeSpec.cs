@@ -19,6 +19,10 @@ public enum ScalePolicy
     Delayed,
     /// <summary>From the amax of this very tensor.</summary>
     Current,
+    /// <summary>One per row of an operand along K, from the amax of this very row.</summary>
+    Rowwise,
+    /// <summary>One per row and 128 of K (per 128 x 128 of a weight), from the amax of this very block.</summary>
+    Block,
 }
 
 /// <summary>How long the copies of a weight live that GEMMs read.</summary>
@@ -99,6 +103,18 @@ public sealed record RecipeSpec(
         Name = "TransformerEngineCurrent", Scaling = ScalePolicy.Current, AmaxHistory = 1,
     };
 
+    /// <summary>A scale per row of every operand, E4M3 throughout, as torchao's rowwise recipe.</summary>
+    public static readonly RecipeSpec Rowwise = TransformerEngine with
+    {
+        Name = "Rowwise", OutputGradient = Format.E4M3, Scaling = ScalePolicy.Rowwise, AmaxHistory = 0, PowerOfTwoScales = true,
+    };
+
+    /// <summary>DeepSeek-V3: a scale per 1 x 128 of inputs and gradients and per 128 x 128 of weights, applied at promotion.</summary>
+    public static readonly RecipeSpec BlockScaled = TransformerEngine with
+    {
+        Name = "BlockScaled", OutputGradient = Format.E4M3, Scaling = ScalePolicy.Block, AmaxHistory = 0, PromoteForward = true,
+    };
+
     /// <summary>FP8-LM's first level: FP8 weight gradients; the FP16 master with a scale is the weight itself. 11 bytes a parameter.</summary>
     public static readonly RecipeSpec Fp8LmO1 = TransformerEngine with
     {
@@ -118,6 +134,9 @@ public sealed record RecipeSpec(
     public bool ScaledStates => WeightGradient != Format.F32 || Master != Format.F32 || FirstMoment != Format.F32 || SecondMoment != Format.F32;
 
     public bool UsesFp8 => IsFp8(Input) || IsFp8(Weight) || IsFp8(OutputGradient);
+
+    /// <summary>Whether scales belong to parts of tensors, are computed where the tensor is cast and live beside its bytes; there are no families of scales then.</summary>
+    public bool GroupedScales => Scaling is ScalePolicy.Rowwise or ScalePolicy.Block;
 
     /// <summary>Whether a stored state of that format has a scale: formats with the range of F32 need none.</summary>
     public static bool IsScaled(Format format) => format is Format.F16 or Format.E4M3 or Format.E5M2;

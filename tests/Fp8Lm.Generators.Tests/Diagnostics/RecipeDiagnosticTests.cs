@@ -20,6 +20,14 @@ public sealed class RecipeDiagnosticTests
     [InlineData("new(Recipe.TransformerEngine) { AmaxHistory = [|FP8L0503:0|] }")]
     [InlineData("new(Recipe.TransformerEngine) { Margin = [|FP8L0503:99|] }")]
     [InlineData("new(Recipe.Bf16) { AllLinears = [|FP8L0503:true|] }")]
+    [InlineData("new(Recipe.Bf16) { Scaling = ScalePolicy.[|FP8L0503:Rowwise|] }")]
+    [InlineData("new(Recipe.Rowwise) { AmaxHistory = [|FP8L0503:16|] }")]
+    [InlineData("new(Recipe.BlockScaled) { Margin = [|FP8L0503:1|] }")]
+    [InlineData("new(Recipe.Fp8LmO2) { Scaling = ScalePolicy.Block, AmaxHistory = 0, Master = Format.[|FP8L0503:E4M3|] }")]
+    [InlineData("new(Recipe.BlockScaled) { PromoteForward = [|FP8L0503:false|] }")]
+    [InlineData("new(Recipe.BlockScaled) { PromoteBackward = [|FP8L0503:false|] }")]
+    [InlineData("new(Recipe.Rowwise) { OutputGradient = Format.[|FP8L0503:BF16|] }")]
+    [InlineData("new(Recipe.BlockScaled) { Weight = Format.[|FP8L0503:BF16|] }")]
     public Task Roles(string recipe) => DiagnosticTest.Verify(Model("Recipe.Bf16", "[ModelRecipe] static readonly RecipeDefinition Mine = " + recipe + ";"));
 
     [Fact]
@@ -39,6 +47,13 @@ public sealed class RecipeDiagnosticTests
     [Fact]
     public Task LegalOnes() => DiagnosticTest.Verify(Model("Recipe.TransformerEngineCurrent",
         "[ModelRecipe] static readonly RecipeDefinition Mine = new(Recipe.TransformerEngine) { OutputGradient = Format.E4M3, AmaxHistory = 1024, PowerOfTwoScales = true };"));
+
+    /// <summary>What scales per row or block leave open.</summary>
+    [Theory]
+    [InlineData("new(Recipe.Rowwise) { PowerOfTwoScales = false, PromoteForward = true, OutputGradient = Format.E5M2 }")]
+    [InlineData("new(Recipe.BlockScaled) { PowerOfTwoScales = true, Master = Format.BF16, Copies = WeightCopies.PerUse }")]
+    [InlineData("new(Recipe.Fp8LmO2) { Scaling = ScalePolicy.Rowwise, AmaxHistory = 0, Master = Format.F32 }")]
+    public Task GroupedScales(string recipe) => DiagnosticTest.Verify(Model("Recipe.Rowwise, Recipe.BlockScaled", "[ModelRecipe] static readonly RecipeDefinition Mine = " + recipe + ";"));
 
     /// <summary>Table 6 of FP8-LM.</summary>
     [Theory]

@@ -1,6 +1,7 @@
 using System;
 using System.Linq;
 using Fp8Lm.Generators.Emit;
+using Fp8Lm.Generators.Ir;
 using Fp8Lm.Generators.Tests.Harness;
 using Xunit;
 
@@ -40,6 +41,8 @@ public sealed class PrecisionPassTests
     [InlineData("Bf16", 0)]
     [InlineData("TransformerEngine", 3)]
     [InlineData("TransformerEngineCurrent", 3)]
+    [InlineData("Rowwise", 3)]
+    [InlineData("BlockScaled", 3)]
     public void EveryOperandIsQuantisedOnce(string recipe, int casts)
     {
         PrintedIr ir = Compile(Loop, recipe).After("PrecisionAssignment");
@@ -48,6 +51,29 @@ public sealed class PrecisionPassTests
         Assert.Equal(casts, ir.Of("Quantize").Count());
         Assert.Equal(casts, ir.Of("Quantize").Select(q => q.Inputs[0]).Distinct().Count());
         Assert.Equal(recipe == "TransformerEngineCurrent" ? casts : 0, ir.Of("Amax").Count());
+        Assert.Equal(recipe == "Rowwise" ? casts : 0, ir.Of("GroupAmax").Count());
+    }
+
+    /// <summary>Scales per row or block are outputs of the cast and operands of the product; the cast is a kernel of its own, and there are no slots.</summary>
+    [Theory]
+    [InlineData("Rowwise", "scales per row, powers of two", "scales per row, powers of two")]
+    [InlineData("BlockScaled", "scales per block", "scales per square")]
+    public void GroupedScalesGoFromTheCastToTheProduct(string recipe, string activation, string weight)
+    {
+        CompiledProgram program = Compile(Loop, recipe);
+        PrintedIr ir = program.After("DeadCodeElimination2");
+
+        Assert.Empty(program.Graph.Scales);
+        foreach (PrintedNode gemm in ir.Of("Gemm").Where(g => g.Block.EndsWith(" layers", StringComparison.Ordinal)))
+        {
+            Assert.Equal(4, gemm.Inputs.Length);
+            Assert.All(gemm.Inputs, i => Assert.Equal("Quantize", ir.Nodes[i].Op));
+            Assert.Equal(gemm.Inputs[..2], gemm.Inputs[2..]);
+        }
+
+        Assert.Equal([weight, activation, activation], ir.Of("Quantize").Select(q => q.Data.Trim('{', '}')));
+        Assert.Equal(3, program.Kernels.Count(k => k.Cast is { Format: not null }));
+        Assert.DoesNotContain(program.Kernels, k => k.Cast is null && k.Group.Members.Any(m => m.Op == OpCode.Quantize));
     }
 
     [Theory]

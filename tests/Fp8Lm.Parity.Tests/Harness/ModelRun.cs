@@ -97,7 +97,10 @@ internal sealed class ModelRun : IDisposable
         {
             Program.Logits(Session, first / chunk);
             long rows = Math.Min(chunk, problem.TokenCount - first);
-            float[] values = Session.Read<float>(Session.Buffer(Program.LogitsBuffer, 0), rows * vocabulary);
+            nint at = Session.Buffer(Program.LogitsBuffer, 0);
+            float[] values = Program.Buffers[Program.LogitsBuffer].Format == ElementFormat.F32
+                ? Session.Read<float>(at, rows * vocabulary)
+                : System.Array.ConvertAll(Session.Read<ushort>(at, rows * vocabulary), Numerics.BFloat16.ToSingle);
             for (long i = 0; i < values.Length; i++)
             {
                 logits[(first * vocabulary) + i] = values[i];

@@ -208,6 +208,22 @@ internal sealed class GraphInterpreter
             case OpCode.Rotary:
                 CompositeOps.Rotary(inputs[0], y, problem.Sequence, data.Number, (int)problem.Extent(data.Extent!), data.Interleaved, data.Number2);
                 break;
+            case OpCode.Quantize when data.Granularity != Granularity.Tensor:
+                inputs[0].As(outputs[0]);
+                inputs[0].As(outputs[1]);
+                if (round)
+                {
+                    // Both copies are divided by their scales already.
+                    GroupedRounding.Apply(outputs[0].Data, outputs[0].Columns, data, alongColumns: false);
+                    GroupedRounding.Apply(outputs[1].Data, outputs[1].Columns, data, alongColumns: true);
+                }
+
+                System.Array.Fill(outputs[2].Data, 1);
+                System.Array.Fill(outputs[3].Data, 1);
+                break;
+            case OpCode.GroupAmax:
+                // The casts of the reference measure for themselves.
+                break;
             case OpCode.Quantize:
                 inputs[0].As(outputs[0]);
                 if (round)

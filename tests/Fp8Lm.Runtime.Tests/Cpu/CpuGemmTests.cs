@@ -94,6 +94,54 @@ public unsafe class CpuGemmTests
         }
     }
 
+    /// <summary>A scale per row and 128 of K, or per 128 rows; depth blocks of the product do not end where blocks of scales do.</summary>
+    [Theory]
+    [InlineData(16, 32, 128)]
+    [InlineData(37, 53, 144)]
+    [InlineData(130, 270, 700)]
+    public void Scales_per_block_multiply_their_block(int m, int n, int k)
+    {
+        foreach ((bool aKMajor, bool bKMajor, bool squares) in (ReadOnlySpan<(bool, bool, bool)>)[(true, true, true), (true, false, true), (false, false, false), (true, true, false)])
+        {
+            using var a = new Matrix(ElementFormat.E4M3, aKMajor, m, k, 1);
+            using var b = new Matrix(ElementFormat.E4M3, bKMajor, n, k, 2);
+            int blocks = (k + 127) / 128;
+            var random = new Random(5);
+            float[] left = new float[blocks * m], right = new float[squares ? blocks * ((n + 127) / 128) : blocks * n];
+            for (int i = 0; i < left.Length + right.Length; i++)
+            {
+                (i < left.Length ? ref left[i] : ref right[i - left.Length]) = 0.01f + random.NextSingle();
+            }
+
+            float[] c = new float[m * n];
+            int[] visits = new int[m * n];
+            using var pool = new CpuPool(3);
+            fixed (float* to = c, la = left, lb = right)
+            fixed (int* counts = visits)
+            {
+                var epilogue = new Collect(to, counts, m, n);
+                GemmOperand x = a.Operand with { Scales = new BlockScales((nint)la, 1, 1, m) };
+                GemmOperand y = b.Operand with { Scales = squares ? new BlockScales((nint)lb, 128, blocks, 1) : new BlockScales((nint)lb, 1, 1, n) };
+                CpuGemm.Run(pool, x, y, m, n, k, ref epilogue);
+            }
+
+            for (int i = 0; i < m; i++)
+            {
+                for (int j = 0; j < n; j++)
+                {
+                    double sum = 0, magnitude = 0;
+                    for (int at = 0; at < k; at++)
+                    {
+                        double term = (double)a[i, at] * left[(at / 128 * m) + i] * b[j, at] * right[squares ? (j / 128 * blocks) + (at / 128) : (at / 128 * n) + j];
+                        (sum, magnitude) = (sum + term, magnitude + Math.Abs(term));
+                    }
+
+                    Assert.True(Math.Abs(c[(i * n) + j] - sum) <= magnitude * 1.2e-7 * Math.Max(2, Math.Sqrt(k)), $"{aKMajor} {bKMajor} {squares} [{i},{j}]: {c[(i * n) + j]} for {sum}");
+                }
+            }
+        }
+    }
+
     [Fact]
     public void Integer_operands_are_refused()
     {

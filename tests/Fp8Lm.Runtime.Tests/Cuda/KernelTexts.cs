@@ -2,6 +2,12 @@ using Fp8Lm.Execution;
 
 namespace Fp8Lm.Runtime.Tests.Cuda;
 
+/// <summary>Scales of a product per 128 of K.</summary>
+/// <param name="Squares">B has one per 128 of its rows, otherwise one per row.</param>
+/// <param name="Across">Elements from one square to the next along N.</param>
+/// <param name="Along">The same along K.</param>
+internal sealed record BlockScaling(bool Squares, int Across = 0, int Along = 0);
+
 /// <summary>Kernels as the generator emits them, over the whole device library.</summary>
 internal static class KernelTexts
 {
@@ -86,16 +92,18 @@ internal static class KernelTexts
         """;
 
     public static string Gemm(
-        ElementFormat a, ElementFormat b, bool aKMajor, bool bKMajor, bool promote, long m, long n, long k, long aPitch, long bPitch, bool full = true, bool adds = false)
+        ElementFormat a, ElementFormat b, bool aKMajor, bool bKMajor, bool promote, long m, long n, long k, long aPitch, long bPitch, bool full = true, bool adds = false,
+        BlockScaling? scales = null)
     {
         string type = full ? "Epilogue" : adds ? $"Plain<float, {n}, true>" : $"Plain<bf16, {n}>";
         string fields = full ? "y, q, q_t, amax, sums, 0.25f" : adds ? "y" : "(bf16*)y";
         bool simt = a == ElementFormat.F32;
         string flags = $"{Flag(aKMajor)}, {Flag(bKMajor)}";
-        string config = simt ? $"gemm::ConfigF32<{flags}>" : $"gemm::Config<{a.CudaName()}, {b.CudaName()}, {flags}, {Flag(promote)}, {m}, {n}, {k}, {type}>";
-        string operands = simt ? "const float* a, const float* b" : "const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b";
+        string config = simt ? $"gemm::ConfigF32<{flags}>" : $"gemm::Config<{a.CudaName()}, {b.CudaName()}, {flags}, {Flag(promote)}, {m}, {n}, {k}, {type}{(scales is null ? "" : $", gemm::BlockScales::{(scales.Squares ? "Squares" : "Rows")}")}>";
+        string operands = simt ? "const float* a, const float* b" : "const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b" + (scales is null ? "" : ", const float* a_scales, const float* b_scales");
         string bounds = simt ? "Config::kThreads" : "Config::kThreads, 1";
-        string run = simt ? $"gemm::run_f32<Config>(a, {aPitch}, b, {bPitch}, {m}, {n}, {k}, e)" : "gemm::run<Config>(a, b, e)";
+        string run = simt ? $"gemm::run_f32<Config>(a, {aPitch}, b, {bPitch}, {m}, {n}, {k}, e)"
+            : scales is null ? "gemm::run<Config>(a, b, e)" : $"gemm::run<Config>(a, b, gemm::ScaleAddresses{{a_scales, b_scales, {scales.Across}, {scales.Along}}}, e)";
         return $$"""
             #include <fp8lm/gemm/gemm.cuh>
             using namespace fp8lm;
@@ -110,6 +118,22 @@ internal static class KernelTexts
                 {{type}} e{{{fields}}};
                 {{run}};
             }
+            """;
+    }
+
+    /// <summary>A cast with a scale per row or block, or (no format) the amax before it.</summary>
+    public static string GroupedCast(ElementFormat source, long rows, long columns, long pitch, string format, string groups, bool powerOfTwo)
+    {
+        string kernel = format.Length == 0 ? "cast::GroupAmax<Source>" : $"cast::GroupedCast<Source, {format}, cast::Groups::{groups}, {Flag(powerOfTwo)}>";
+        string outputs = format.Length == 0 ? "float* row_amax, float* column_amax" : $"const float* row_amax, const float* column_amax, {format}* y, {format}* y_t, float* inverse, float* inverse_t";
+        string arguments = format.Length == 0 ? "row_amax, column_amax" : "row_amax, column_amax, y, y_t, inverse, inverse_t";
+        return $$"""
+            #include <fp8lm/cast/grouped.cuh>
+            using namespace fp8lm;
+            using Source = cast::Source<{{source.CudaName()}}, {{rows}}, {{columns}}, {{pitch}}, whole_octets({{columns}}, {{pitch}})>;
+            using Kernel = {{kernel}};
+            FP8LM_LAUNCH(Kernel);
+            extern "C" __global__ void __launch_bounds__(Kernel::kThreads) test(const {{source.CudaName()}}* x, {{outputs}}) { Kernel::run(x, {{arguments}}); }
             """;
     }
 

@@ -14,10 +14,10 @@ namespace Fp8Lm.Runtime.Tests.DeviceLibrary;
 public sealed partial class HeaderTests
 {
     // Lower layers first; a header includes its own layer and those before it.
-    private static readonly string[] Layers = ["common", "ptx", "mma", "reduce", "epilogue", "row", "gemm", "attention", "optim", "loss", "embed"];
+    private static readonly string[] Layers = ["common", "ptx", "mma", "reduce", "epilogue", "row", "cast", "gemm", "attention", "optim", "loss", "embed"];
 
     // Whole kernels: they build on the layers below and know nothing of each other.
-    private static readonly string[] Kernels = ["row", "gemm", "attention", "optim", "loss", "embed"];
+    private static readonly string[] Kernels = ["row", "cast", "gemm", "attention", "optim", "loss", "embed"];
 
     public static TheoryData<string> Names => [.. Library.Headers.Keys];
 

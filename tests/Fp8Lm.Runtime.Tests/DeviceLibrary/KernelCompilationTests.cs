@@ -54,6 +54,36 @@ public sealed class KernelCompilationTests
         }
     }
 
+    /// <summary>Scales per row or square and 128 of K, on every tile that serves them.</summary>
+    [Theory]
+    [MemberData(nameof(BlockScaledGemmTests.Tiles), MemberType = typeof(BlockScaledGemmTests))]
+    public void BlockScaledProductsDoNotSpill(int tile, bool squares, bool full)
+    {
+        foreach ((long n, long k) in ((long, long)[])[(4096, 4096), (4096, 128), (4112, 2064)])
+        {
+            foreach (bool adds in full ? [false] : new[] { false, true })
+            {
+                string text = KernelTexts.Gemm(ElementFormat.E4M3, ElementFormat.E4M3, true, true, true, 4096, n, k, k, k, full, adds, new BlockScaling(squares, 1, 1));
+                AssertInstruction(Compile($"#define FP8LM_TILE {tile}\n" + text), "QGMMA");
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData(ElementFormat.BF16, 4096, 768)]
+    [InlineData(ElementFormat.F32, 768, 3072)]
+    [InlineData(ElementFormat.BF16, 144, 208)]
+    [InlineData(ElementFormat.F32, 37, 190)]
+    public void GroupedCastsDoNotSpill(ElementFormat source, int rows, int columns)
+    {
+        Compile(KernelTexts.GroupedCast(source, rows, columns, columns, "", "", false));
+        foreach (string groups in (string[])["Row", "Block", "Square"])
+        {
+            Compile(KernelTexts.GroupedCast(source, rows, columns, columns, "e4m3", groups, powerOfTwo: true));
+            Compile(KernelTexts.GroupedCast(source, rows, columns, columns, "e5m2", groups, powerOfTwo: false));
+        }
+    }
+
     [Theory]
     [InlineData(ElementFormat.BF16, 64, 0)]
     [InlineData(ElementFormat.BF16, 64, 0, 1000)]

@@ -16,6 +16,12 @@ internal static class CpuRenderer
             w.Line("//   " + line);
         }
 
+        if (program.Cast is not null)
+        {
+            GroupedCast(w, program, program.Cast, dims);
+            return w.ToString();
+        }
+
         if (program.Group.IsLibrary)
         {
             string method = program.Group.Anchor!.Op switch
@@ -102,7 +108,8 @@ internal static class CpuRenderer
         Epilogue(w, program, program.Bodies[0], name, dims);
         SourceWriter run = new();
         run.Line($"{name} epilogue = new(d, a);");
-        run.Line($"CpuGemm.Run(pool, {Operand(gemm.A, 0)}, {Operand(gemm.B, 1)}, {CpuText.Print(gemm.M)}, {CpuText.Print(gemm.N)}, {CpuText.Print(gemm.K)}, ref epilogue);");
+        (string a, string b) = gemm.Scales is { PerBlock: true } scales ? BlockScales(scales, gemm) : ("", "");
+        run.Line($"CpuGemm.Run(pool, {Operand(gemm.A, 0)}{a}, {Operand(gemm.B, 1)}{b}, {CpuText.Print(gemm.M)}, {CpuText.Print(gemm.N)}, {CpuText.Print(gemm.K)}, ref epilogue);");
         Entry(w, program, dims, run.ToString());
     }
 
@@ -111,6 +118,31 @@ internal static class CpuRenderer
         bool kMajor = operand.TransposedFrom is null ? operand.KMajor : !operand.KMajor;
         string pitch = CpuText.Print(operand.TransposedFrom ?? operand.Pitch);
         return $"new GemmOperand(a[{CpuText.N(index)}], ElementFormat.{operand.Format}, {(kMajor ? "true" : "false")}, {pitch})";
+    }
+
+    /// <summary>Scales per 128 of K: address, rows that share one, from one to the next along the rows, along K.</summary>
+    private static (string A, string B) BlockScales(GroupScales scales, GemmProgram gemm)
+    {
+        static string With(string scales) => $" with {{ Scales = new BlockScales({scales}) }}";
+        if (scales.Squares is not { } squares)
+        {
+            return (With($"a[2], 1, 1, {CpuText.Print(gemm.M)}"), With($"a[3], 1, 1, {CpuText.Print(gemm.N)}"));
+        }
+
+        string across = $"(({CpuText.Print(squares.Columns)}) + 127) / 128";
+        return (With($"a[2], 1, 1, {CpuText.Print(gemm.M)}"), With(squares.Transposed ? $"a[3], 128, 1, {across}" : $"a[3], 128, {across}, 1"));
+    }
+
+    /// <summary>A cast with scales per row or block, or the amax before it.</summary>
+    private static void GroupedCast(SourceWriter w, KernelProgram program, GroupedCastProgram cast, IReadOnlyList<string> dims)
+    {
+        string Argument(KernelParam? param) => param is null ? "0" : $"a[{CpuText.N(program.Params.IndexOf(param))}]";
+        List<string> arguments = [.. cast.Arguments.Select(Argument)];
+        string source = $"new GroupedSource({arguments[0]}, ElementFormat.{cast.Source}, {CpuText.Print(program.Rows)}, {CpuText.Print(program.Space.Columns)}, {CpuText.Print(cast.Pitch)})";
+        string others = string.Join(", ", arguments.Skip(1));
+        Entry(w, program, dims, cast.Format is { } format
+            ? $"GroupedCasts.Cast(pool, {source}, ElementFormat.{format}, ScaleGroups.{cast.Granularity}, {(cast.PowerOfTwo ? "true" : "false")}, {others});"
+            : $"GroupedCasts.Amax(pool, {source}, {others});");
     }
 
     private static void Attention(SourceWriter w, KernelProgram program, IReadOnlyList<string> dims)

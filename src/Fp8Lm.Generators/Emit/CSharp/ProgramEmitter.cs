@@ -65,7 +65,7 @@ internal sealed class ProgramEmitter
         RecipeSpec recipe = compiled.Recipe;
         DimExpr vocabulary = Graph.Logits.Type.Columns;
         w.Line($"public override string Recipe => {ProgramText.Quote(recipe.Name)};").Line();
-        string scaling = Graph.Scales.Count == 0 ? "null"
+        string scaling = !Casts ? "null"
             : $"new({(recipe.Scaling == ScalePolicy.Delayed ? "true" : "false")}, {ProgramText.N(recipe.AmaxHistory)}, {(recipe.PowerOfTwoScales ? "true" : "false")}, {ProgramText.N(recipe.Margin)})";
         w.Line($"public override ScalingInfo? Scaling => {scaling};").Line();
         if (Graph.Blocks.Any(b => b.Loop is { Checkpoint: true }))
@@ -96,7 +96,7 @@ internal sealed class ProgramEmitter
         }
 
         bool attention = Graph.Nodes.Any(n => n.Op == OpCode.Attention);
-        if (attention || Graph.Scales.Count > 0)
+        if (attention || Casts)
         {
             string what = attention ? "d[D.Sequence]" : "d.Tokens";
             string name = attention ? "sequence length" : "number of tokens in a micro-batch";
@@ -134,6 +134,9 @@ internal sealed class ProgramEmitter
         w.Line("];").Line();
     }
 
+    /// <summary>Whether anything is FP8: in the families of scales, or with scales beside the bytes.</summary>
+    private bool Casts => Graph.Scales.Count > 0 || Graph.Nodes.Any(n => n.IsGroupedCast);
+
     private static string Kind(KernelProgram kernel) => kernel.Group.Anchor?.Op switch
     {
         null => "Row",
@@ -142,6 +145,7 @@ internal sealed class ProgramEmitter
         OpCode.AttentionGradKeyValue => "AttentionBackwardKeyValue",
         OpCode.AttentionGradQuery => "AttentionBackwardQuery",
         OpCode.EmbedGradient or OpCode.PositionGradient => "EmbeddingGradient",
+        OpCode.Quantize or OpCode.GroupAmax => "Row",
         _ => "ColumnSumFinish",
     };
 
@@ -158,7 +162,7 @@ internal sealed class ProgramEmitter
             return $"new AttentionGeometry({ProgramText.Lambda(attention.QueryHeads)}, {ProgramText.Lambda(attention.KeyValueHeads)}, {ProgramText.Lambda(attention.HeadSize)})";
         }
 
-        if (kernel.Group.IsLibrary)
+        if (kernel.Group.IsLibrary && kernel.Cast is null)
         {
             return "NoGeometry.Instance";
         }

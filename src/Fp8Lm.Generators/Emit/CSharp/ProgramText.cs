@@ -78,6 +78,12 @@ internal static class ProgramText
             BufferRows.Positions => DimExpr.Sequence * buffer.Outer,
             _ => buffer.Outer,
         };
+        if (buffer.RowsPerElement * buffer.ColumnsPerElement > 1)
+        {
+            string Groups(DimExpr extent, int per) => per == 1 ? extent.PrintFactor(Symbol) : $"(({extent.Print(Symbol)} + {N(per - 1)}) / {N(per)})";
+            return $"static d => {Groups(rows, buffer.RowsPerElement)} * {Groups(buffer.Columns, buffer.ColumnsPerElement)}";
+        }
+
         string text = buffer.Rows is BufferRows.Slabs or BufferRows.ChunkSlabs
             ? $"(({rows.Print(Symbol)} + 15) / 16) * {buffer.Columns.PrintFactor(Symbol)}"
             : (rows * buffer.Columns).Print(Symbol);

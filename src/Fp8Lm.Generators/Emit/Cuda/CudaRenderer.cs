@@ -13,7 +13,12 @@ internal static class CudaRenderer
     {
         SourceWriter body = new();
         string include;
-        if (program.Group.IsLibrary)
+        if (program.Cast is not null)
+        {
+            include = "cast/grouped.cuh";
+            GroupedCast(body, program, program.Cast);
+        }
+        else if (program.Group.IsLibrary)
         {
             include = Library(body, program);
         }
@@ -83,23 +88,53 @@ internal static class CudaRenderer
         CudaEpilogue.Render(w, program, program.Bodies[0], "Epilogue");
         bool f32 = gemm.A.Format == Format.F32;
         string shape = $"{CudaText.Print(gemm.M)}, {CudaText.Print(gemm.N)}, {CudaText.Print(gemm.K)}";
-        string Flag(bool value) => value ? "true" : "false";
+        GroupScales? scales = gemm.Scales is { PerBlock: true } ? gemm.Scales : null;
+        string perBlock = scales is null ? "" : $", gemm::BlockScales::{(scales.Squares is null ? "Rows" : "Squares")}";
         w.Line(f32
             ? $"using Config = gemm::ConfigF32<{Flag(gemm.A.KMajor)}, {Flag(gemm.B.KMajor)}>;"
-            : $"using Config = gemm::Config<{CudaText.Type(gemm.A.Format)}, {CudaText.Type(gemm.B.Format)}, {Flag(gemm.A.KMajor)}, {Flag(gemm.B.KMajor)}, {Flag(gemm.Promote)}, {shape}, Epilogue>;");
+            : $"using Config = gemm::Config<{CudaText.Type(gemm.A.Format)}, {CudaText.Type(gemm.B.Format)}, {Flag(gemm.A.KMajor)}, {Flag(gemm.B.KMajor)}, {Flag(gemm.Promote)}, {shape}, Epilogue{perBlock}>;");
         w.Line("FP8LM_LAUNCH(Config);").Line();
         List<string> parameters = [];
         foreach (KernelParam param in program.Params)
         {
-            parameters.Add(param.Operand && !f32 ? $"const __grid_constant__ TensorMap {param.Name}" : CudaText.Declaration(param));
+            parameters.Add(param.Operand && param.Type != ElementType.F32 ? $"const __grid_constant__ TensorMap {param.Name}" : CudaText.Declaration(param));
         }
 
         w.Line($"extern \"C\" __global__ void __launch_bounds__(Config::kThreads{(f32 ? "" : ", 1")})").Line($"{program.Name}({string.Join(", ", parameters)})").Open();
         Instance(w, program, "Epilogue", "epilogue");
         w.Line(f32
             ? $"gemm::run_f32<Config>(a, {CudaText.Print(gemm.A.Pitch)}, b, {CudaText.Print(gemm.B.Pitch)}, {shape}, epilogue);"
-            : "gemm::run<Config>(a, b, epilogue);");
+            : scales is null ? "gemm::run<Config>(a, b, epilogue);"
+            : $"gemm::run<Config>(a, b, gemm::ScaleAddresses{{a_scales, b_scales{Steps(scales.Squares)}}}, epilogue);");
         w.Close();
+    }
+
+    private static string Flag(bool value) => value ? "true" : "false";
+
+    /// <summary>From one square to the next along N and along K.</summary>
+    private static string Steps(WeightSquares? squares)
+    {
+        if (squares is null)
+        {
+            return "";
+        }
+
+        string across = $"(int)ceil_div({CudaText.Print(squares.Columns)}, 128ll)";
+        return squares.Transposed ? $", 1, {across}" : $", {across}, 1";
+    }
+
+    /// <summary>A kernel that casts with scales per row or block, or measures for one.</summary>
+    private static void GroupedCast(SourceWriter w, KernelProgram program, GroupedCastProgram cast)
+    {
+        string Print(DimExpr dim) => CudaText.Print(dim);
+        string aligned = $"whole_octets({string.Join(", ", new[] { program.Space.Columns, cast.Pitch, cast.Offset }.Where(d => !d.Equals(DimExpr.Zero)).Select(Print).Distinct())})";
+        w.Line($"using Source = cast::Source<{CudaText.Type(cast.Source)}, {Print(program.Rows)}, {Print(program.Space.Columns)}, {Print(cast.Pitch)}, {aligned}>;");
+        w.Line(cast.Format is { } format
+            ? $"using Kernel = cast::GroupedCast<Source, {CudaText.Type(format)}, cast::Groups::{cast.Granularity}, {Flag(cast.PowerOfTwo)}>;"
+            : "using Kernel = cast::GroupAmax<Source>;");
+        w.Line("FP8LM_LAUNCH(Kernel);").Line();
+        w.Line("extern \"C\" __global__ void __launch_bounds__(Kernel::kThreads)").Line($"{program.Name}({string.Join(", ", program.Params.Select(CudaText.Declaration))})").Open();
+        w.Line($"Kernel::run({string.Join(", ", cast.Arguments.Select(a => a?.Name ?? "nullptr"))});").Close();
     }
 
     private static void Attention(SourceWriter w, KernelProgram program)

@@ -24,8 +24,8 @@ internal sealed class FusedGroup(int index, Block block, Node? anchor, Space spa
     /// <summary>Values of members (or of the anchor) that are written to memory.</summary>
     public List<Value> Stores { get; } = [];
 
-    /// <summary>A library kernel without epilogue (gradients of embeddings, finishing column sums).</summary>
-    public bool IsLibrary => Anchor?.Class == OpClass.Sink;
+    /// <summary>A library kernel without epilogue (gradients of embeddings, finishing column sums, casts with scales per row or block).</summary>
+    public bool IsLibrary => Anchor?.Class is OpClass.Sink or OpClass.Cast;
 
     public bool IsRow => Anchor is null;
 

@@ -41,6 +41,12 @@ internal enum BufferRows
 /// <param name="Loop">Whose layers.</param>
 internal sealed record BufferSpec(string Name, string Category, Format Format, BufferRows Rows, DimExpr Outer, DimExpr Columns, BufferScope Scope, Loop? Loop)
 {
+    /// <summary>Rows, and columns, that share an element; the last group may be short.</summary>
+    public int RowsPerElement { get; init; } = 1;
+
+    /// <inheritdoc cref="RowsPerElement"/>
+    public int ColumnsPerElement { get; init; } = 1;
+
     /// <summary>Schedule positions between which it is live.</summary>
     public int First { get; set; } = int.MaxValue;
 

@@ -87,6 +87,14 @@ internal sealed class FusionGrouping
 
                 Join(node, NewGroup(node.Block, node, Space.Of(node)));
                 break;
+            case OpClass.Cast when node.IsGroupedCast:
+                foreach (Value input in node.Inputs)
+                {
+                    Materialize(input);
+                }
+
+                Join(node, NewGroup(node.Block, node, Space.Of(node)));
+                break;
             case OpClass.Sink when node.Op is OpCode.EmbedGradient or OpCode.PositionGradient or OpCode.AccumulateColumnSum:
                 foreach (Value input in node.Inputs.Where(i => i.Op != OpCode.Tokens))
                 {

@@ -134,8 +134,26 @@ internal sealed class StorageAssignment
         bool transposed = value.Op == OpCode.Quantize && value.Index == 1;
         bool inHead = value.Node.Block.Phase == Phase.Head && !UsedOutside(value);
         BufferRows rows = Rows(value, slabs, inHead);
-        int buffer = AddBuffer(Own(value, rows, transposed));
+        int buffer = AddBuffer(IsGroups(value) ? Groups(value, Own(value, rows, transposed)) : Own(value, rows, transposed));
         return plan.Places[value] = Contiguous(buffer, Index(value), FormatOf(value), value.Type, transposed, rows);
+    }
+
+    /// <summary>One number per row, block or square: inverse scales, and the amax that they are made of.</summary>
+    private static bool IsGroups(Value value) => value.Op == OpCode.GroupAmax || (value.Op == OpCode.Quantize && value.Index >= 2);
+
+    /// <summary>What such a value takes: those of the row-major copy count along rows, those of the transposed one along columns.</summary>
+    private static BufferSpec Groups(Value value, BufferSpec spec)
+    {
+        const int Group = 128;
+        bool alongColumns = value.Index % 2 == 1;
+        // An amax is read by the kernel behind it only; what setup makes for keeps are the scales.
+        spec = value.Op == OpCode.GroupAmax && spec.Category == "Weights" ? spec with { Category = "Workspace", Scope = BufferScope.Single } : spec;
+        return value.Node.Data.Granularity switch
+        {
+            Granularity.Row => alongColumns ? spec with { Rows = BufferRows.None, Outer = DimExpr.One } : spec with { Columns = DimExpr.One },
+            Granularity.Block => alongColumns ? spec with { RowsPerElement = Group } : spec with { ColumnsPerElement = Group },
+            _ => spec with { RowsPerElement = Group, ColumnsPerElement = Group },
+        };
     }
 
     /// <summary>
@@ -207,7 +225,9 @@ internal sealed class StorageAssignment
         string prefix = block.Name + (block.Phase == Phase.Backward ? ".grad" : "") + ".";
         string suffix = value.Op switch
         {
+            OpCode.Quantize when value.Index >= 2 => value.Index == 2 ? ".fp8_scales" : ".transposed_scales",
             OpCode.Quantize => transposed ? ".transposed" : ".fp8",
+            OpCode.GroupAmax => value.Index == 0 ? ".row_amax" : ".column_amax",
             OpCode.ColumnSum => ".sums",
             OpCode.RowSum or OpCode.RowMax or OpCode.Rsqrt => "." + value.Op.ToString().ToLowerInvariant(),
             OpCode.Attention when value.Index == 1 => ".lse",
@@ -244,6 +264,11 @@ internal sealed class StorageAssignment
     /// <summary>Statistics are F32, casts have their target's format, the rest the recipe's compute format.</summary>
     private Format FormatOf(Value value)
     {
+        if (IsGroups(value))
+        {
+            return Format.F32;
+        }
+
         if (value.Op is OpCode.Quantize or OpCode.Cast && (value.Op == OpCode.Quantize || value.Type.Rows == RowKind.Parameter))
         {
             return value.Node.Data.Format;

@@ -23,7 +23,7 @@ internal static class CastPlacement
         DistributeOverConcat(graph);
     }
 
-    private static bool Moves(Node node) => node.Op is OpCode.Quantize or OpCode.ColumnSum or OpCode.Amax && !(node.Op == OpCode.Quantize && node.Data.CurrentScale);
+    private static bool Moves(Node node) => node.Op is OpCode.Quantize or OpCode.ColumnSum or OpCode.Amax && !(node.Op == OpCode.Quantize && (node.Data.CurrentScale || node.IsGroupedCast));
 
     private static void HoistOverBackEdge(Graph graph, Block body)
     {

@@ -51,6 +51,10 @@ internal sealed class PrecisionAssignment
             // FP8 tensor cores read both operands with K contiguous; 16-bit ones take either, so there the stored order serves.
             gemm.Inputs = [Operand(gemm, gemm.Inputs[0], fp8 ? a : Compute(a), data.AKMajor, fp8), Operand(gemm, gemm.Inputs[1], fp8 ? b : Compute(b), data.BKMajor, fp8)];
             gemm.Data = fp8 ? data with { AKMajor = true, BKMajor = true } : data;
+            if (fp8 && recipe.GroupedScales)
+            {
+                gemm.Inputs = [.. gemm.Inputs, .. gemm.Inputs.Select(GroupedCasts.ScalesOf)];
+            }
         }
 
         if (RecipeSpec.IsFp8(recipe.WeightGradient))
@@ -107,6 +111,17 @@ internal sealed class PrecisionAssignment
             return casts[(value, format)] = cast;
         }
 
+        if (recipe.GroupedScales)
+        {
+            List<Node> added = GroupedCasts.Add(graph, block, value, format, recipe);
+            foreach (Node node in added)
+            {
+                InsertBehind(value, block, node);
+            }
+
+            return casts[(value, format)] = added[added.Count - 1];
+        }
+
         int scale = graph.Scales.Count;
         string name = (block.Loop is null || parameter ? "" : block.Loop.Name + ".*.") + (label.Length == 0 ? "value" : label) + (parameter ? "/weight" : block.Phase == Phase.Backward ? "/gradient" : "/input");
         graph.Scales.Add(new ScaleFamily(Unique(name), format, block.Loop, Carried: false));
@@ -148,7 +163,12 @@ internal sealed class PrecisionAssignment
             }
 
             NodeData data = new() { Format = format };
-            if (RecipeSpec.IsFp8(format))
+            if (RecipeSpec.IsFp8(format) && recipe.GroupedScales)
+            {
+                List<Node> grouped = GroupedCasts.Add(graph, block, value, format, recipe);
+                cast = grouped[grouped.Count - 1];
+            }
+            else if (RecipeSpec.IsFp8(format))
             {
                 data = data with { Scale = WeightScale(index, format), ScaleIndex = InstanceIndex.Layer, FixedScale = true };
                 cast = graph.Add(block, OpCode.Quantize, [value], [value.Type, value.Type], data, parameter.Node.Site, parameter.Node.Label);
@@ -194,7 +214,7 @@ internal sealed class PrecisionAssignment
     {
         block.Nodes.Remove(node);
         int position = block.Nodes.IndexOf(value.Node) + 1;
-        while (position < block.Nodes.Count && block.Nodes[position].Op is OpCode.Amax)
+        while (position < block.Nodes.Count && block.Nodes[position].Op is OpCode.Amax or OpCode.GroupAmax)
         {
             position++;
         }

@@ -9,7 +9,7 @@ public static unsafe class CpuGemm
     private const int SlabRows = 16;
 
     /// <summary>
-    /// C[m, n] = sum over k of A[m, k] * B[n, k], in F32, of the stored numbers; the epilogue takes C in slabs of 16 rows, each with its
+    /// C[m, n] = sum over k of A[m, k] * B[n, k], in F32, of the stored numbers (times their block's inverse scale); the epilogue takes C in slabs of 16 rows, each with its
     /// whole sum. The result does not depend on the number of workers.
     /// </summary>
     /// <param name="pool">The workers.</param>
@@ -65,7 +65,12 @@ public static unsafe class CpuGemm
             int block = tile / panels, column = tile % panels * MicroKernel.Columns;
             int depth = blocking.DepthOf(block);
             float* to = packed + ((long)block * blocking.Depth * panels * MicroKernel.Columns) + ((long)column * depth);
-            Packing.B(b, first + column, Math.Min(MicroKernel.Columns, columns - column), (long)block * blocking.Depth, depth, to);
+            int width = Math.Min(MicroKernel.Columns, columns - column);
+            Packing.B(b, first + column, width, (long)block * blocking.Depth, depth, to);
+            if (b.Scales.Address != 0)
+            {
+                PackedScaling.B(b, first + column, width, (long)block * blocking.Depth, depth, to);
+            }
         }
     }
 

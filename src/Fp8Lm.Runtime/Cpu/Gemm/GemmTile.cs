@@ -63,6 +63,11 @@ internal readonly unsafe struct GemmTile
         int depth = blocking.DepthOf(block), rows = Math.Min(SlabRows, Rows - slab);
         float* b = packedB + ((long)block * blocking.Depth * stripColumns) + ((long)column * depth);
         Packing.A(a, row + slab, rows, (long)block * blocking.Depth, depth, packedA);
+        if (a.Scales.Address != 0)
+        {
+            PackedScaling.A(a, row + slab, rows, (long)block * blocking.Depth, depth, packedA);
+        }
+
         for (int group = 0; group * PackedA.GroupRows < rows; group++, to += (long)PackedA.GroupRows * Pitch)
         {
             float* left = packedA + (group * PackedA.GroupFloats);

@@ -5,17 +5,23 @@
 
 namespace fp8lm::gemm {
 
+// Operands with a scale per 128 of K. A has one per row; B too, or one per 128 rows where it is a weight.
+enum class BlockScales { None, Rows, Squares };
+
 constexpr int kSharedLimit = 232448;    // 227 KiB, what one block of sm_90 can have
 
 // A: [M, K], or [K, M] where not K-major; B: [N, K] or [K, N].
 // kPromote: add the tensor cores' partial sums into FP32 registers every 128 bytes of K (Hopper's FP8 accumulator keeps about 14 bits).
 // E: the epilogue, whose weight is a part of the choice.
-template <class A, class B, bool kAKMajor, bool kBKMajor, bool kPromote, i64 kM, i64 kN, i64 kK, class E>
+// kBlockScales: inverse scales of the operands per 128 of K, applied where partial sums are promoted.
+template <class A, class B, bool kAKMajor, bool kBKMajor, bool kPromote, i64 kM, i64 kN, i64 kK, class E, BlockScales kBlockScales = BlockScales::None>
 struct Config
 {
-    static constexpr bool kLight = E::kSums == 0 && sizeof(typename E::Inputs) <= (E::kTransposed == 0 ? 16 : 1);
+    static constexpr bool kLight = E::kSums == 0 && sizeof(typename E::Inputs) <= (E::kTransposed == 0 ? 16 : 1) && sizeof(typename E::Columns) <= 32;
     static constexpr bool kPlain = E::kSums == 0 && E::kTransposed == 0;
-    static constexpr TileSpeeds kSpeeds = sizeof(A) == 2 ? kBf16Speeds : kPromote ? kPlain ? kPromotedPlainSpeeds : kPromotedSpeeds : kLight ? kFp8LightSpeeds : kFp8Speeds;
+    static constexpr bool kBlockScaled = kBlockScales != BlockScales::None;
+    static constexpr TileSpeeds kSpeeds = kBlockScaled ? kPlain ? kBlockScaledPlainSpeeds : kBlockScales == BlockScales::Rows ? kRowScaledSpeeds : kBlockScaledSpeeds
+        : sizeof(A) == 2 ? kBf16Speeds : kPromote ? kPlain ? kPromotedPlainSpeeds : kPromotedSpeeds : kLight ? kFp8LightSpeeds : kFp8Speeds;
     static_assert(sizeof(A) == sizeof(B), "both operands are FP8 or both are bf16");
     static constexpr Tile kTile = kTiles[choose_tile(kSpeeds, kM, kN, kK * (i64)sizeof(A))];
     static constexpr int kRows = kTile.rows, kColumns = kTile.columns;
@@ -28,6 +34,9 @@ struct Config
     static constexpr bool kAIsKMajor = kAKMajor;
     static constexpr bool kBIsKMajor = kBKMajor;
     static constexpr bool kPromotes = kPromote;
+    static constexpr BlockScales kScales = kBlockScales;
+    static_assert(!kBlockScaled || (kPromote && sizeof(A) == 1 && kM % 4 == 0 && kN % 4 == 0), "blocks of FP8 operands, scales that are copied by 16 bytes");
+    static_assert(kBlockScales != BlockScales::Squares || kColumns == 128, "a tile has one square of a weight at a time");
 
     // Rows of B, which become columns of the result, lie in shared memory in the order that gives a lane of a fragment eight adjacent ones of
     // every 32. The host says so in the tensor map under the same condition.
@@ -49,11 +58,12 @@ struct Config
     static constexpr int kTileM = kRows, kTileN = kColumns;
 
     static constexpr int kStageBytes = OperandA::kBytes + OperandB::kBytes;
+    static constexpr int kScaleBytes = kBlockScaled ? 4 * (kRows + (kBlockScales == BlockScales::Rows ? kColumns : 0)) : 0;    // of a stage, behind all tiles
     static constexpr int kAlignmentSlack = 1024;    // the swizzle pattern repeats every 1024 bytes of address
     static constexpr int kMaximumStages = 7;
-    static constexpr int kFittingStages = (kSharedLimit - kAlignmentSlack - 256) / kStageBytes;
+    static constexpr int kFittingStages = (kSharedLimit - kAlignmentSlack - 256) / (kStageBytes + kScaleBytes);
     static constexpr int kStages = kFittingStages < kMaximumStages ? kFittingStages : kMaximumStages;
-    static constexpr int kSharedBytes = kAlignmentSlack + kStages * (kStageBytes + 16) + kConsumers * 8;
+    static constexpr int kSharedBytes = kAlignmentSlack + kStages * (kStageBytes + kScaleBytes + 16) + kConsumers * 8;
 
     // Registers of a thread after the split of the file: 128 * (producer + consumers * each) <= 65536.
     static constexpr int kProducerRegisters = kConsumers == 2 ? 24 : 32;

@@ -14,14 +14,16 @@ template <class Config> struct Ring
     int stage = 0;
     u32 parity = 0;
 
-    __device__ u32 full() const { return shared + kStages * Config::kStageBytes + 8 * stage; }
+    __device__ u32 full() const { return shared + kStages * (Config::kStageBytes + Config::kScaleBytes) + 8 * stage; }
     __device__ u32 empty() const { return full() + 8 * kStages; }
     __device__ u32 tile_a() const { return shared + stage * Config::kStageBytes; }
     __device__ u32 tile_b() const { return tile_a() + Config::OperandA::kBytes; }
+    __device__ u32 scales_a() const { return shared + kStages * Config::kStageBytes + stage * Config::kScaleBytes; }
+    __device__ u32 scales_b() const { return scales_a() + 4 * Config::kRows; }
 
     // Completes when the other consumer has found all stages of its tile full. The parity of a stage tells rounds apart only to one who has seen
     // all rounds before, so a consumer that takes whole tiles waits for its turn.
-    __device__ u32 turn(int group) const { return shared + kStages * (Config::kStageBytes + 16) + 8 * group; }
+    __device__ u32 turn(int group) const { return shared + kStages * (Config::kStageBytes + Config::kScaleBytes + 16) + 8 * group; }
 
     // A thread, once.
     __device__ void init() const

@@ -1,7 +1,6 @@
 #pragma once
 #include <fp8lm/epilogue/fragment.cuh>
-#include <fp8lm/gemm/ring.cuh>
-#include <fp8lm/gemm/schedule.cuh>
+#include <fp8lm/gemm/block_scales.cuh>
 #include <fp8lm/ptx/registers.cuh>
 #include <fp8lm/ptx/tma.cuh>
 #include <fp8lm/ptx/wgmma.cuh>
@@ -24,7 +23,7 @@ __device__ __forceinline__ void load_operand(u32 destination, const TensorMap& m
 
 // A warp: its first lane feeds the ring, all ask for what the epilogue of the tile will read.
 template <class Config, class E>
-__device__ __forceinline__ void produce(const TensorMap& a, const TensorMap& b, Ring<Config> ring, const E& e)
+__device__ __forceinline__ void produce(const TensorMap& a, const TensorMap& b, const ScaleAddresses& scales, Ring<Config> ring, const E& e)
 {
     using Tiles = Schedule<Config>;
     const int lane = threadIdx.x % kWarpSize;
@@ -44,7 +43,13 @@ __device__ __forceinline__ void produce(const TensorMap& a, const TensorMap& b, 
             for (int block = 0; block < Config::kBlocksK; ++block, ring.advance())
             {
                 ptx::mbarrier_wait(ring.empty(), ring.parity ^ 1);    // the first round finds all stages empty
-                ptx::mbarrier_arrive_expect(ring.full(), Config::kStageBytes);
+                if constexpr (Config::kBlockScaled)
+                {
+                    ptx::mbarrier_arrive_expect(ring.full(), Config::kStageBytes + scale_bytes<Config>(tile));
+                    load_scales<Config>(ring, scales, tile, block);
+                }
+                else
+                    ptx::mbarrier_arrive_expect(ring.full(), Config::kStageBytes);
                 load_operand<typename Config::OperandA, Config::kAIsKMajor, Config::kRows>(
                     ring.tile_a(), a, tile.row, block * Config::kBlockK, ring.full());
                 load_operand<typename Config::OperandB, Config::kBIsKMajor, Config::kColumns, Config::kAdjacent>(
@@ -70,9 +75,10 @@ __device__ __forceinline__ void multiply_stage(float (&acc)[Config::kAccumulator
 }
 
 // All of K for this warpgroup's slabs, whose first is first_slab of the tile. In turn: tells the other consumer when it has seen all stages.
+// column: the tile's first.
 template <class Config>
 __device__ __forceinline__ void multiply_tile(
-    float (&acc)[Config::kSlabs][Config::kAccumulators], Ring<Config>& ring, int first_slab, u32 next_turn)
+    float (&acc)[Config::kSlabs][Config::kAccumulators], Ring<Config>& ring, int first_slab, u32 next_turn, const ScaleAddresses& scales, int column)
 {
     #pragma unroll
     for (int slab = 0; slab < Config::kSlabs; ++slab)
@@ -88,13 +94,36 @@ __device__ __forceinline__ void multiply_tile(
     #pragma unroll 1
     for (int block = 0; block < blocks; ++block, ring.advance())
     {
+        [[maybe_unused]] float square = 1.0f;
+        if constexpr (Config::kScales == BlockScales::Squares)
+            square = scales.square(column, block);    // on its way while the barrier and the multiplies take their time
         ptx::mbarrier_wait(ring.full(), ring.parity);
         if (Config::kInTurn && block == Config::kBlocksK - 1 && threadIdx.x % kWarpSize == 0)
             ptx::mbarrier_arrive(next_turn);
         const u64 a = mma::descriptor(Config::OperandA::kBase, ring.tile_a() + first_slab * Config::OperandA::kGroupBytes);
         const u64 b = mma::descriptor(Config::OperandB::kBase, ring.tile_b());
         constexpr u64 kNextSlab = Config::OperandA::kGroupBytes >> 4;
-        if constexpr (Config::kPromotes)
+        if constexpr (Config::kBlockScaled)
+        {
+            #pragma unroll
+            for (int slab = 0; slab < Config::kSlabs; ++slab)
+            {
+                const u32 rows = ring.scales_a() + 4 * (64 * (first_slab + slab) + threadIdx.x % 128 / kWarpSize * 16 + threadIdx.x % kWarpSize / 4);
+                const float low = shared_float(rows), high = shared_float(rows + 32);
+                float partial[Config::kAccumulators];
+                ptx::wgmma_fence();
+                multiply_stage<Config, true>(partial, a + slab * kNextSlab, b);
+                ptx::wgmma_commit();
+                ptx::wgmma_wait<0>();
+                if constexpr (Config::kScales == BlockScales::Squares)
+                    promote_squares<Config>(acc[slab], partial, low * square, high * square);
+                else
+                    promote_rows<Config>(acc[slab], partial, low, high, ring.scales_b());
+            }
+            __syncwarp();    // all lanes have read their scales
+            ring.release(ring.empty());
+        }
+        else if constexpr (Config::kPromotes)
         {
             #pragma unroll
             for (int slab = 0; slab < Config::kSlabs; ++slab)
@@ -132,7 +161,7 @@ __device__ __forceinline__ void multiply_tile(
     }
 }
 
-template <class Config, class E> __device__ __forceinline__ void consume(Ring<Config> ring, int group, E& e)
+template <class Config, class E> __device__ __forceinline__ void consume(Ring<Config> ring, int group, const ScaleAddresses& scales, E& e)
 {
     using Tiles = Schedule<Config>;
     const int warp = threadIdx.x / kWarpSize % 4;
@@ -150,7 +179,7 @@ template <class Config, class E> __device__ __forceinline__ void consume(Ring<Co
             ptx::mbarrier_wait(ring.turn(group), turn_parity);
             turn_parity ^= 1;
         }
-        multiply_tile<Config>(acc, ring, first_slab, ring.turn(group ^ 1));
+        multiply_tile<Config>(acc, ring, first_slab, ring.turn(group ^ 1), scales, tile.col);
         if constexpr (Config::kInTurn)
             ring.skip_tile();
         constexpr int kTiles = Config::kColumns / 8;
@@ -161,8 +190,8 @@ template <class Config, class E> __device__ __forceinline__ void consume(Ring<Co
     e.finish();
 }
 
-// a, b: tensor maps whose boxes match Config. Grid: any number of blocks.
-template <class Config, class E> __device__ __forceinline__ void run(const TensorMap& a, const TensorMap& b, E& e)
+// a, b: tensor maps whose boxes match Config; scales are read where Config has some. Grid: any number of blocks.
+template <class Config, class E> __device__ __forceinline__ void run(const TensorMap& a, const TensorMap& b, const ScaleAddresses& scales, E& e)
 {
     extern __shared__ u8 shared[];
     const Ring<Config> ring{ceil_div(ptx::shared_address(shared), (u32)Config::kAlignmentSlack) * Config::kAlignmentSlack};
@@ -179,13 +208,15 @@ template <class Config, class E> __device__ __forceinline__ void run(const Tenso
     {
         ptx::release_registers<Config::kProducerRegisters>();
         if (threadIdx.x % 128 < kWarpSize)
-            produce<Config>(a, b, ring, e);
+            produce<Config>(a, b, scales, ring, e);
     }
     else
     {
         ptx::acquire_registers<Config::kConsumerRegisters>();
-        consume<Config>(ring, group, e);
+        consume<Config>(ring, group, scales, e);
     }
 }
+
+template <class Config, class E> __device__ __forceinline__ void run(const TensorMap& a, const TensorMap& b, E& e) { run<Config>(a, b, ScaleAddresses{}, e); }
 
 }  // namespace fp8lm::gemm

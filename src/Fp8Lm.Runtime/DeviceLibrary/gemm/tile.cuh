@@ -24,7 +24,7 @@ constexpr Tile kTiles[kTileCount] = {
 // What a tile achieves, measured on an H200: speed in percent of the best where K is long (0 where it does not serve), and bytes of K that would take as
 // long as beginning and ending a tile. Promotion holds a second set of accumulators, so it has tiles of its own and does not take turns: a
 // consumer alone cannot keep the tensor cores busy while it adds.
-// A light epilogue keeps few values beside the accumulators: no sums, and either an octet of bf16 that it reads or a transposed copy. Only then
+// A light epilogue keeps few values beside the accumulators: no sums, one vector over the columns, and either an octet of bf16 that it reads or a transposed copy. Only then
 // are 192 accumulators kept in turn. A plain epilogue has neither sums nor transposed copies; with it three consumers hide each other's additions best.
 struct TileSpeed { int percent, start; };
 struct TileSpeeds { TileSpeed of[kTileCount]; };
@@ -32,6 +32,11 @@ constexpr TileSpeeds kFp8Speeds = {{{0, 0}, {0, 0}, {95, 120}, {0, 0}, {0, 0}, {
 constexpr TileSpeeds kFp8LightSpeeds = {{{0, 0}, {100, 80}, {95, 120}, {0, 0}, {0, 0}, {0, 0}, {0, 0}}};
 constexpr TileSpeeds kPromotedSpeeds = {{{0, 0}, {0, 0}, {0, 0}, {98, 400}, {100, 400}, {90, 400}, {0, 0}}};
 constexpr TileSpeeds kPromotedPlainSpeeds = {{{0, 0}, {0, 0}, {0, 0}, {93, 400}, {96, 400}, {91, 400}, {100, 400}}};
+// Promoted sums with scales per block want 128 columns, which share a square of a weight; speeds as if they had no scales, not measured. A scale per column
+// as well takes registers that two slabs and more than a plain epilogue need.
+constexpr TileSpeeds kBlockScaledSpeeds = {{{0, 0}, {0, 0}, {0, 0}, {98, 400}, {0, 0}, {90, 400}, {0, 0}}};
+constexpr TileSpeeds kRowScaledSpeeds = {{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0, 0}, {90, 400}, {0, 0}}};
+constexpr TileSpeeds kBlockScaledPlainSpeeds = {{{0, 0}, {0, 0}, {0, 0}, {93, 400}, {0, 0}, {91, 400}, {100, 400}}};
 constexpr TileSpeeds kBf16Speeds = {{{100, 600}, {0, 0}, {90, 120}, {0, 0}, {0, 0}, {0, 0}, {0, 0}}};
 
 // The tile of least time: rounds that the busiest multiprocessor makes, times what a round takes.

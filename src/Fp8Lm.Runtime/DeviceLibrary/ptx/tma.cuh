@@ -26,4 +26,13 @@ __device__ inline void tma_load_groups(u32 destination, const TensorMap& map, in
         : "memory");
 }
 
+// Adjacent bytes; addresses and size are multiples of 16.
+__device__ inline void bulk_load(u32 destination, const void* source, u32 bytes, u32 barrier)
+{
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(destination),
+        "l"(__cvta_generic_to_global(source)), "r"(bytes), "r"(barrier)
+        : "memory");
+}
+
 }  // namespace fp8lm::ptx
