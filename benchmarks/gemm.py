@@ -4,7 +4,8 @@
 usage: gemm.py [--library DIR] [--check | --speed] [--tiles I,J] [--shapes NAME,NAME] [--sanitize]
 At the eleven shapes of peers/ceilings.py. plain: bf16 output. gelu: bias, GELU, amax, bf16 input of the GELU, FP8 row and transposed output. dgelu: the
 gradient of a GELU whose input is read as bf16, column sums, amax, FP8 row and transposed output (what the generator emits for a TransformerEngine MLP).
-fast: accumulation in the tensor cores; promoted: in FP32 every 128 of K. Candidates take turns within a shape, because one after the other the GPU gets
+rowwise: bf16 output times a scale per row and per column. block: scales per 1 x 128 of A and 128 x 128 of B, as fprop and dgrad of recipe BlockScaled;
+block-wgrad: per 1 x 128 of both. fast: accumulation in the tensor cores; promoted: in FP32 every 128 of K. Candidates take turns within a shape, because one after the other the GPU gets
 hot and slow. Prints JSON lines.
 """
 import argparse, ctypes, glob, json, os, statistics, sys, time
@@ -15,6 +16,8 @@ SHAPES = [("square-8k", 8192, 8192, 8192), ("7b-qkv-fprop", 8192, 12288, 4096), 
           ("125m-fc-fprop", 32768, 3072, 768), ("125m-qkv-wgrad", 2304, 768, 32768), ("125m-head", 32768, 50304, 768)]
 # Tails in every extent, groups of 32 columns that exist or not, one block of K, many.
 CASES = [(128, 192, 128), (256, 128, 256), (1000, 208, 144), (333, 96, 2048), (64, 1040, 528), (2304, 768, 4096), (640, 3072, 768), (192, 4000, 1024), (16, 16, 16)]
+# How operands are scaled, and the tiles that serve (promoted) where not all do.
+SCALES = {"rowwise": 1, "block": 2, "block-wgrad": 3}
 TILES = ["128x256 together", "128x192 in turn", "128x128 in turn", "256x128 together", "128x192 together", "128x128 together", "192x128 three together"]
 
 SOURCE = """
@@ -30,6 +33,8 @@ struct Epilogue
     const float* bias;
     unsigned* slot;
     float* sums_out;
+    const float* a_scales;
+    const float* b_scales;
     unsigned amax = 0;
 #if DGELU
     struct Inputs { Octet<bf16> x0; };
@@ -39,7 +44,10 @@ struct Epilogue
     __device__ Inputs read(int, int) const { return {}; }
 #endif
     __device__ void prefetch(int row, int col, int columns) const { if (DGELU) prefetch_octets<whole_octets(kColumns)>(y + (long long)row * kColumns + col, columns); }
-#if PLAIN
+#if SCALES == 1
+    struct Columns { Octet<float> s; };
+    __device__ Columns read_columns(int col) const { return {load_octet<whole_octets(kColumns)>(b_scales + col, octet_count<kColumns>(col))}; }
+#elif PLAIN
     struct Columns {};
     __device__ Columns read_columns(int) const { return {}; }
 #else
@@ -54,7 +62,13 @@ struct Epilogue
         constexpr bool kWhole = whole_octets(kColumns);
         float out[8], acted[8];
 #if PLAIN
+#if SCALES == 1
+        float s[8];
+        unpack(columns.s, s);
+        for (int e = 0; e < 8; ++e) out[e] = accs[e] * a_scales[row] * s[e];
+#else
         for (int e = 0; e < 8; ++e) out[e] = accs[e];
+#endif
         store_octet<kWhole>(y + at, pack<bf16>(out), count);
 #else
         float b[8];
@@ -91,13 +105,23 @@ struct Epilogue
     __device__ float* sum_row(int, int slab) const { return sums_out + (long long)slab * kColumns; }
     __device__ void finish() { if (!PLAIN) atomic_amax(slot, amax); }
 };
-using Config = gemm::Config<e4m3, e4m3, true, true, PROMOTE, M_, N_, K_, Epilogue>;
+using Config = gemm::Config<e4m3, e4m3, true, true, PROMOTE, M_, N_, K_, Epilogue
+#if SCALES == 2
+    , gemm::BlockScales::Squares
+#elif SCALES == 3
+    , gemm::BlockScales::Rows
+#endif
+    >;
 FP8LM_LAUNCH(Config);
 extern "C" __global__ void __launch_bounds__(Config::kThreads, 1) test(const __grid_constant__ TensorMap a, const __grid_constant__ TensorMap b,
-    bf16* y, e4m3* q, e4m3* q_t, const float* bias, unsigned* slot, float* sums)
+    bf16* y, e4m3* q, e4m3* q_t, const float* bias, unsigned* slot, float* sums, const float* a_scales, const float* b_scales)
 {
-    Epilogue e{y, q, q_t, bias, slot, sums};
+    Epilogue e{y, q, q_t, bias, slot, sums, a_scales, b_scales};
+#if SCALES >= 2
+    gemm::run<Config>(a, b, gemm::ScaleAddresses{a_scales, b_scales, (K_ + 127) / 128, 1}, e);
+#else
     gemm::run<Config>(a, b, e);
+#endif
 }
 """
 options = argparse.ArgumentParser()
@@ -123,7 +147,7 @@ def headers(library):
 def compile(m, n, k, form, promote, tile=None, library=None):
     names, bodies = zip(*headers(library or options.library)); strings = ctypes.c_char_p * len(names); program = ctypes.c_void_p()
     assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), SOURCE.encode(), b"k.cu", len(names), strings(*bodies), strings(*names)) == 0
-    defines = dict(M_=m, N_=n, K_=k, PLAIN=int(form == "plain"), DGELU=int(form == "dgelu"), PROMOTE=int(promote)) | ({} if tile is None else dict(FP8LM_TILE=tile))
+    defines = dict(M_=m, N_=n, K_=k, PLAIN=int(form == "plain" or form in SCALES), SCALES=SCALES.get(form, 0), DGELU=int(form == "dgelu"), PROMOTE=int(promote)) | ({} if tile is None else dict(FP8LM_TILE=tile))
     flags = [b"--gpu-architecture=sm_90a", b"--std=c++17", b"-Xptxas=-v", b"-default-device"] + [f"-D{a}={b}".encode() for a, b in defines.items()]
     failed = nvrtc.nvrtcCompileProgram(program, len(flags), (ctypes.c_char_p * len(flags))(*flags)); size = ctypes.c_size_t()
     nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size)); log = ctypes.create_string_buffer(size.value); nvrtc.nvrtcGetProgramLog(program, log); log = log.value.decode()
@@ -135,13 +159,14 @@ def compile(m, n, k, form, promote, tile=None, library=None):
 
 
 shapes = [s for s in SHAPES if not options.shapes or s[0] in options.shapes.split(",")]
-forms = [(f, p) for f in options.forms.split(",") for p in (False, True)]
+forms = [(f, p) for f in options.forms.split(",") for p in (False, True) if p or not f.startswith("block")]
+tiles_of = lambda form, promote: ([3, 5, 6] if form.startswith("block") else [3, 4, 5, 6]) if promote else [2] if form == "dgelu" else [1, 2]
 if options.compile:
     folder = os.environ.get("OUT")
     with ThreadPoolExecutor(2) as pool:
         for s in shapes:
             for f, p in forms:
-                for t in [None] + [int(x) for x in options.tiles.split(",") if x]:
+                for t in [None] + [int(x) for x in options.tiles.split(",") if x and int(x) in tiles_of(f, p)]:
                     cubin = compile(*s[1:], f, p, t)
                     if folder: open(f"{folder}/{s[0]}-{f}-{'promoted' if p else 'fast'}-{t}.cubin", "wb").write(cubin)
     sys.exit()
@@ -188,15 +213,15 @@ def sanitize():
     def upload(a):
         p = ctypes.c_uint64(); ok(cuda.cuMemAlloc_v2(ctypes.byref(p), a.nbytes)); ok(cuda.cuMemcpyHtoD_v2(p, a.ctypes.data_as(ctypes.c_void_p), a.nbytes)); return p.value
     with ThreadPoolExecutor() as pool:
-        tiles = {False: [1, 2], True: [3, 4, 5, 6]}; work = []
-        for m, n, k in [(520, 608, 656), (333, 208, 1040)]:
-            for form in ("plain", "gelu", "dgelu"):
-                for promote in (False, True):
-                    for tile in tiles[promote]:
-                        if not (tile == 1 and form == "dgelu"): work.append(((m, n, k), form, pool.submit(compile, m, n, k, form, promote, tile)))
+        work = []
+        for m, n, k in [(520, 608, 656), (333, 208, 1040), (332, 208, 1040)]:
+            for form, promote in forms:
+                for tile in tiles_of(form, promote):
+                    if m % 4 == 0 or not form.startswith("block"): work.append(((m, n, k), form, pool.submit(compile, m, n, k, form, promote, tile)))
         for (m, n, k), form, cubin in work:
             fp8 = lambda c: upload(rng.integers(0, 120, c).astype(np.uint8))
-            args = [fp8(m * k), fp8(n * k), upload(np.zeros(m * n, np.uint16)), fp8(m * n), fp8(m * n), upload(np.zeros(n, np.float32)), upload(np.zeros(1, np.uint32)), upload(np.zeros((m + 15) // 16 * n, np.float32))]
+            args = [fp8(m * k), fp8(n * k), upload(np.zeros(m * n, np.uint16)), fp8(m * n), fp8(m * n), upload(np.zeros(n, np.float32)), upload(np.zeros(1, np.uint32)), upload(np.zeros((m + 15) // 16 * n, np.float32)),
+                    upload(np.ones((k + 127) // 128 * m, np.float32)), upload(np.ones((k + 127) // 128 * n, np.float32))]
             kernel = Kernel(cubin.result()).prepare(m, n, k, *args)
             for _ in range(2): kernel.blocks = 5; kernel.launch(); ok(cuda.cuCtxSynchronize())
     print("sanitize: every kernel ran", flush=True)
@@ -213,23 +238,34 @@ fp8 = lambda *shape: torch.randn(*shape, device=dev).to(torch.float8_e4m3fn)
 
 def buffers(m, n, k):
     return dict(a=fp8(m, k), b=fp8(n, k), y=torch.randn(m, n, device=dev).bfloat16(), q=torch.zeros(m, n, device=dev, dtype=torch.uint8), q_t=torch.zeros(n, m, device=dev, dtype=torch.uint8),
-                bias=torch.randn(n, device=dev), slot=torch.zeros(1, device=dev), sums=torch.zeros(-(-m // 16), n, device=dev))
+                bias=torch.randn(n, device=dev), slot=torch.zeros(1, device=dev), sums=torch.zeros(-(-m // 16), n, device=dev),
+                a_scales=torch.rand(-(-k // 128), m, device=dev) + 0.5, b_scales=torch.rand(-(-k // 128), n, device=dev) + 0.5)
+
+
+def product(x, form, k):
+    """In float64; of what has scales per block, block by block."""
+    a, b, sa, sb = x["a"].double(), x["b"].double(), x["a_scales"].double(), x["b_scales"].double()
+    if form == "rowwise": return a @ b.t() * sa[0][:, None] * sb[0]
+    if form not in SCALES: return a @ b.t()
+    n, blocks = b.shape[0], -(-k // 128)
+    squares = sb.flatten()[:-(-n // 128) * blocks].view(-1, blocks).repeat_interleave(128, 0)[:n].t()
+    return sum(a[:, 128 * i:128 * i + 128] @ b[:, 128 * i:128 * i + 128].t() * sa[i][:, None] * (squares if form == "block" else sb)[i] for i in range(blocks))
 
 
 def check(pool):
     failures, work = 0, []
     for c in CASES:
         for f, p in forms:
-            for t in ([1, 2] if f != "dgelu" else [2]) if not p else [3, 4, 5, 6]: work.append((c, f, p, t, pool.submit(compile, *c, f, p, t)))
+            for t in tiles_of(f, p) if c[0] % 4 == 0 or not f.startswith("block") else []: work.append((c, f, p, t, pool.submit(compile, *c, f, p, t)))
     for (m, n, k), form, promote, tile, cubin in work:
-        x = buffers(m, n, k); y0 = x["y"].clone(); exact = x["a"].double() @ x["b"].double().t(); outs = []
+        x = buffers(m, n, k); y0 = x["y"].clone(); exact = product(x, form, k); outs = []
         for _ in range(2):
             x["y"].copy_(y0); x["slot"].zero_()
             Kernel(cubin.result()).prepare(m, n, k, *[t.data_ptr() for t in x.values()]).launch(stream()); torch.cuda.synchronize()
             outs.append([x[s].clone() for s in ("y", "q", "q_t", "slot", "sums")])
         same = all(torch.equal(s, t) for s, t in zip(*outs)); y, q, q_t, slot, sums = outs[0]
         bound = 1e-3 if promote else 3e-3
-        if form == "plain": error = ((y.double() - exact).abs().max() / exact.abs().max()).item(); good = error < bound + 2 ** -8
+        if form == "plain" or form in SCALES: error = ((y.double() - exact).abs().max() / exact.abs().max()).item(); good = error < bound + 2 ** -8
         else:
             v = (exact * 0.5 + x["bias"].double()) if form == "gelu" else y0.double() + x["bias"].double(); v.requires_grad_()
             inner = v * torch.sigmoid(v * (v * v * 0.071354814 + 1.5957692))
@@ -249,7 +285,7 @@ def check(pool):
 
 def speed(pool):
     extra = [int(x) for x in options.tiles.split(",") if x]
-    serves = lambda t, f, p: t in ((3, 4, 5, 6) if p else (2,) if f == "dgelu" else (1, 2))
+    serves = lambda t, f, p: t in tiles_of(f, p)
     work = {(s, f, p, t, l): pool.submit(compile, *s[1:], f, p, t, l) for s in shapes for f, p in forms for t in [None] + [t for t in extra if serves(t, f, p)]
             for l in [None] + [o for o in options.other.split(",") if o and (t is None or "head" not in o)]}
     one = torch.ones((), device=dev); source = torch.empty(2 << 30, dtype=torch.uint8, device=dev).random_(); target = torch.empty_like(source); times = []
@@ -261,6 +297,10 @@ def speed(pool):
         name, m, n, k = s; x = buffers(m, n, k); runs = {}
         for fast in (True, False):
             runs["torch fast" if fast else "torch precise"] = lambda fast=fast: torch._scaled_mm(x["a"], x["b"].t(), scale_a=one, scale_b=one, out_dtype=torch.bfloat16, use_fast_accum=fast)
+        if any(f in SCALES for f, _ in forms):
+            for fast in (True, False):
+                sa, sb = x["a_scales"][0][:, None].contiguous(), x["b_scales"][0][None].contiguous()
+                runs["torch rowwise " + ("fast" if fast else "precise")] = lambda fast=fast, sa=sa, sb=sb: torch._scaled_mm(x["a"], x["b"].t(), scale_a=sa, scale_b=sb, out_dtype=torch.bfloat16, use_fast_accum=fast)
         for (t, f, p, tile, library), cubin in work.items():
             if t == s:
                 kernel = Kernel(cubin.result(), library is None or "head" not in library).prepare(m, n, k, *[v.data_ptr() for v in x.values()])
@@ -276,6 +316,8 @@ def speed(pool):
                 b.record(); b.synchronize(); times[r].append(a.elapsed_time(b) / 3)
         rate = {r: round(2 * m * n * k / statistics.median(t) / 1e9) for r, t in times.items()}
         say(what="gemm", name=name, M=m, N=n, K=k, tflops=rate, ratio_fast=round(rate.get("plain fast", 0) / rate["torch fast"], 3), ratio_promoted=round(rate.get("plain promoted", 0) / rate["torch precise"], 3),
+            **{f"ratio_{f.replace('-', '_')}": round(rate[f"{f} promoted"] / rate["torch precise"], 3) for f in SCALES if f"{f} promoted" in rate},
+            **({"ratio_rowwise_fast": round(rate["rowwise fast"] / rate["torch rowwise fast"], 3), "ratio_rowwise": round(rate["rowwise promoted"] / rate["torch rowwise precise"], 3)} if "rowwise fast" in rate else {}),
             gelu_of_plain=round(rate.get("gelu fast", 0) / rate.get("plain fast", 1), 3), dgelu_of_plain=round(rate.get("dgelu promoted", 0) / rate.get("plain promoted", 1), 3))
 
 
