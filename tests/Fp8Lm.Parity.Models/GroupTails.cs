@@ -13,6 +13,9 @@ public partial class GroupTails
     [ModelRecipe] static readonly RecipeDefinition RowwiseExact = new(Recipe.Rowwise) { PowerOfTwoScales = false, Master = Format.BF16, FirstMoment = Format.BF16, Copies = WeightCopies.PerUse };
     [ModelRecipe] static readonly RecipeDefinition BlockHybrid = new(Recipe.BlockScaled) { PowerOfTwoScales = true, OutputGradient = Format.E5M2, WeightGradient = Format.E4M3, Copies = WeightCopies.RowMajorPerStep };
 
+    [ModelRecipe] static readonly RecipeDefinition BlockO2 = new(Recipe.Fp8LmO2) { Scaling = ScalePolicy.Block, AmaxHistory = 0, PromoteForward = true, OutputGradient = Format.E4M3 };
+    [ModelRecipe] static readonly RecipeDefinition RowwiseO3 = new(Recipe.Fp8LmO3) { Scaling = ScalePolicy.Rowwise, AmaxHistory = 0 };
+
     readonly Weight tokens = new(Vocab, Width);
     readonly Repeat<GroupTailsLayer> layers = new(Layers, () => new GroupTailsLayer(Width, Hidden));
 

@@ -16,6 +16,8 @@ public sealed class GroupedScalingTests(ITestOutputHelper output)
     [InlineData("RowwiseExact")]
     [InlineData("BlockScaled")]
     [InlineData("BlockHybrid")]
+    [InlineData("BlockO2")]
+    [InlineData("RowwiseO3")]
     public void SumsOverMoreThanABlockOfTokensCostNoMoreThanTheirCasts(string recipe)
     {
         Problem problem = new(ModelSources.Spec(nameof(GroupTails)), microBatch: 5);

@@ -27,6 +27,7 @@ public sealed class CudaTrainingTests : IDisposable
     [InlineData("TransformerEngineCurrent", -1)]
     [InlineData("Rowwise", -1)]
     [InlineData("BlockScaled", -1)]
+    [InlineData("BlockO2", -1)]
     [InlineData("Bf16", -1)]
     [InlineData("Fp32", -1)]
     [InlineData("Fp8LmO1", -1)]

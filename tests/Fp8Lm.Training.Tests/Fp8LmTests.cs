@@ -30,6 +30,7 @@ public sealed class Fp8LmTests : IDisposable
     [InlineData("Fp8LmO1", 11)]
     [InlineData("Fp8LmO2", 6)]
     [InlineData("Fp8LmO3", 7)]
+    [InlineData("BlockO2", 6)]
     [InlineData("Bf16Master", 6)]
     [InlineData("Fp8Master", 5)]
     [InlineData("Fp8SecondMoment", 5)]

@@ -26,6 +26,7 @@ public sealed class GroupedScalingTests : IDisposable
     [Theory]
     [InlineData("Rowwise")]
     [InlineData("BlockScaled")]
+    [InlineData("BlockO2")]
     public void It_trains_like_Bf16(string recipe)
     {
         double expected = Losses("Bf16").TakeLast(10).Average(), actual = Losses(recipe).TakeLast(10).Average();
@@ -36,6 +37,7 @@ public sealed class GroupedScalingTests : IDisposable
     [Theory]
     [InlineData("Rowwise")]
     [InlineData("BlockScaled")]
+    [InlineData("BlockO2")]
     public void A_resumed_run_ends_with_the_bytes_of_a_straight_one(string recipe)
     {
         Train("straight", recipe, Options with { Steps = 12 });

@@ -119,7 +119,6 @@ internal static class RecipeRoles
         string scaling = "'ScalePolicy." + recipe.Scaling + "'";
         return recipe.AmaxHistory != 0 ? ("AmaxHistory", $"{scaling} takes every scale from the numbers it applies to, so AmaxHistory has no meaning; make it 0")
             : recipe.Margin != 0 ? ("Margin", $"{scaling} takes every scale from the numbers it applies to, which cannot overflow, so Margin has no meaning; make it 0")
-            : RecipeSpec.IsScaled(recipe.Master) ? ("Master", $"{scaling} casts weights from their master, and a {recipe.Master} master has a scale of its own; make Master F32 or BF16")
             : recipe.Scaling == ScalePolicy.Block && !recipe.PromoteForward ? ("PromoteForward", $"{scaling} applies scales where products promote, so PromoteForward must be true")
             : recipe.Scaling == ScalePolicy.Block && !recipe.PromoteBackward ? ("PromoteBackward", $"{scaling} applies scales where products promote, so PromoteBackward must be true")
             : null;

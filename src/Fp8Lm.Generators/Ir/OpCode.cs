@@ -79,7 +79,7 @@ internal enum OpCode
     Quantize,
     Cast,
     Amax,
-    /// <summary>Largest magnitudes of every 128 columns of a row and of every 128 rows of a column.</summary>
+    /// <summary>Largest magnitudes of every 128 columns of a row and of every 128 rows of a column, perhaps times a number.</summary>
     GroupAmax,
     ColumnSum,
 

@@ -86,7 +86,7 @@ internal static class OpTable
         [OpCode.Quantize] = new(OpClass.Cast, -1),
         [OpCode.Cast] = new(OpClass.Cast, 1),
         [OpCode.Amax] = new(OpClass.Cast, 1),
-        [OpCode.GroupAmax] = new(OpClass.Cast, 1),
+        [OpCode.GroupAmax] = new(OpClass.Cast, -1),
         [OpCode.ColumnSum] = new(OpClass.Cast, 1),
 
         [OpCode.AccumulateGradient] = new(OpClass.Sink, 1),

@@ -155,10 +155,13 @@ internal sealed class KernelLowering
         KernelParam? Output(int index) => program.Group.Stores.Contains(node.Out(index))
             ? context.Buffer(program, node.Out(index), context.Buffers.Places[node.Out(index)], write: true)
             : null;
-        KernelParam? Amax(int index) => node.Inputs.Length > 1 ? context.Buffer(program, node.Inputs[index], context.Buffers.Places[node.Inputs[index]], write: false) : null;
+        KernelParam? factor = node.Inputs[node.Inputs.Length - 1] is { Op: OpCode.MasterInverse } inverse
+            ? context.StateScale(program, inverse.Node.Data.Index, "MasterInverse", ElementType.F32, false)
+            : null;
+        KernelParam? Amax(int index) => node.Data.Granularity == Granularity.Row ? context.Buffer(program, node.Inputs[index], context.Buffers.Places[node.Inputs[index]], write: false) : null;
         bool casts = node.Op == OpCode.Quantize;
         program.Cast = new GroupedCastProgram(node.Data.Granularity, node.Data.PowerOfTwo, LoweringContext.FormatOf(source.Type), pitch, offset, casts ? node.Data.Format : null,
-            casts ? [source, Amax(1), Amax(2), Output(0), Output(1), Output(2), Output(3)] : [source, Output(0), Output(1)]);
+            casts ? [source, factor, Amax(1), Amax(2), Output(0), Output(1), Output(2), Output(3)] : [source, factor, Output(0), Output(1)]);
     }
 
     private GemmOperand Operand(KernelProgram program, Value value, bool kMajor, string name)

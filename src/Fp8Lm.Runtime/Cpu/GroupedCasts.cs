@@ -20,12 +20,15 @@ public enum ScaleGroups
 
 /// <summary>A matrix that is cast, with its columns contiguous.</summary>
 /// <param name="Address">First element.</param>
-/// <param name="Format">F32 or BF16.</param>
+/// <param name="Format">A floating format.</param>
 /// <param name="Rows">Rows.</param>
 /// <param name="Columns">Columns.</param>
 /// <param name="Pitch">Elements from row to row.</param>
 public readonly record struct GroupedSource(nint Address, ElementFormat Format, long Rows, long Columns, long Pitch)
 {
+    /// <summary>Address of an F32 number that every element is multiplied with; zero: none.</summary>
+    public nint Factor { get; init; }
+
     /// <summary>Tiles of 128 x 128 along the rows.</summary>
     internal int RowTiles => (int)((Rows + GroupedCasts.Group - 1) / GroupedCasts.Group);
 
@@ -36,10 +39,21 @@ public readonly record struct GroupedSource(nint Address, ElementFormat Format, 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal unsafe Vector256<float> Load(long row, long column, int count)
     {
-        long at = (row * Pitch) + column;
-        return Format == ElementFormat.F32
-            ? count == Simd.Lanes ? Simd.Load((float*)Address + at) : Simd.LoadPartial((float*)Address + at, count)
-            : count == Simd.Lanes ? Simd.LoadBF16((ushort*)Address + at) : Simd.LoadBF16Partial((ushort*)Address + at, count);
+        Vector256<float> value = Stored((byte*)Address + (((row * Pitch) + column) * Format.Bytes()), count);
+        return Factor == 0 ? value : value * *(float*)Factor;
+    }
+
+    private unsafe Vector256<float> Stored(byte* at, int count)
+    {
+        bool whole = count == Simd.Lanes;
+        return Format switch
+        {
+            ElementFormat.F32 => whole ? Simd.Load((float*)at) : Simd.LoadPartial((float*)at, count),
+            ElementFormat.BF16 => whole ? Simd.LoadBF16((ushort*)at) : Simd.LoadBF16Partial((ushort*)at, count),
+            ElementFormat.F16 => whole ? Simd.LoadF16((ushort*)at) : Simd.LoadF16Partial((ushort*)at, count),
+            ElementFormat.E4M3 => whole ? Simd.LoadE4M3(at) : Simd.LoadE4M3Partial(at, count),
+            _ => whole ? Simd.LoadE5M2(at) : Simd.LoadE5M2Partial(at, count),
+        };
     }
 }
 
@@ -88,9 +102,9 @@ public static unsafe class GroupedCasts
         pool.Run(ref kernel, source.RowTiles * source.ColumnTiles);
     }
 
-    private static GroupedSource Checked(in GroupedSource source) => source.Format is ElementFormat.F32 or ElementFormat.BF16
+    private static GroupedSource Checked(in GroupedSource source) => source.Format != ElementFormat.I32
         ? source
-        : throw new ArgumentException($"A cast with scales per row or block reads F32 or BF16; got {source.Format}.", nameof(source));
+        : throw new ArgumentException("A cast with scales per row or block reads F32, BF16, F16, E4M3 or E5M2; got I32.", nameof(source));
 
     /// <summary>Where a tile lies.</summary>
     private readonly struct Place(in GroupedSource source, int tile)

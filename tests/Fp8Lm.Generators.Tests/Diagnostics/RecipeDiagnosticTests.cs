@@ -23,7 +23,7 @@ public sealed class RecipeDiagnosticTests
     [InlineData("new(Recipe.Bf16) { Scaling = ScalePolicy.[|FP8L0503:Rowwise|] }")]
     [InlineData("new(Recipe.Rowwise) { AmaxHistory = [|FP8L0503:16|] }")]
     [InlineData("new(Recipe.BlockScaled) { Margin = [|FP8L0503:1|] }")]
-    [InlineData("new(Recipe.Fp8LmO2) { Scaling = ScalePolicy.Block, AmaxHistory = 0, Master = Format.[|FP8L0503:E4M3|] }")]
+    [InlineData("new(Recipe.Fp8LmO2) { Scaling = ScalePolicy.Block, PromoteForward = true, AmaxHistory = [|FP8L0503:16|] }")]
     [InlineData("new(Recipe.BlockScaled) { PromoteForward = [|FP8L0503:false|] }")]
     [InlineData("new(Recipe.BlockScaled) { PromoteBackward = [|FP8L0503:false|] }")]
     [InlineData("new(Recipe.Rowwise) { OutputGradient = Format.[|FP8L0503:BF16|] }")]
@@ -52,7 +52,8 @@ public sealed class RecipeDiagnosticTests
     [Theory]
     [InlineData("new(Recipe.Rowwise) { PowerOfTwoScales = false, PromoteForward = true, OutputGradient = Format.E5M2 }")]
     [InlineData("new(Recipe.BlockScaled) { PowerOfTwoScales = true, Master = Format.BF16, Copies = WeightCopies.PerUse }")]
-    [InlineData("new(Recipe.Fp8LmO2) { Scaling = ScalePolicy.Rowwise, AmaxHistory = 0, Master = Format.F32 }")]
+    [InlineData("new(Recipe.Fp8LmO2) { Scaling = ScalePolicy.Rowwise, AmaxHistory = 0 }")]
+    [InlineData("new(Recipe.Fp8LmO3) { Scaling = ScalePolicy.Block, AmaxHistory = 0, PromoteForward = true, Master = Format.E4M3 }")]
     public Task GroupedScales(string recipe) => DiagnosticTest.Verify(Model("Recipe.Rowwise, Recipe.BlockScaled", "[ModelRecipe] static readonly RecipeDefinition Mine = " + recipe + ";"));
 
     /// <summary>Table 6 of FP8-LM.</summary>

@@ -24,7 +24,7 @@ internal sealed record Tolerance(double Loss, double Gradient, double Angle, dou
         // and 0.04 to 0.06 of the cosine, depending on the draw.
         "TransformerEngine" or "TransformerEngineCurrent" or "Rowwise" or "BlockScaled" when model is nameof(Parity.Models.Gemma) or nameof(Parity.Models.Collage) => new(2e-2, 0.6, 0.1, 1e-2),
         "TransformerEngine" or "TransformerEngineCurrent" or "TransformerEngineEverywhere" or "Fp8LmO1" or "Fp8LmO2" or "Fp8LmO3"
-            or "Rowwise" or "RowwiseExact" or "BlockScaled" or "BlockHybrid" => new(2e-2, 0.35, 3e-2, 1e-2),
+            or "Rowwise" or "RowwiseExact" or "BlockScaled" or "BlockHybrid" or "BlockO2" or "RowwiseO3" => new(2e-2, 0.35, 3e-2, 1e-2),
         _ => throw new ArgumentException($"no tolerance for {recipe}", nameof(recipe)),
     };
 }

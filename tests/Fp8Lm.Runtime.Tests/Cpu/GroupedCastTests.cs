@@ -121,6 +121,30 @@ public sealed unsafe class GroupedCastTests
         Assert.Equal(new byte[32], copies.Along[..32]);
     }
 
+    /// <summary>A master with a scale: its numbers times the inverse, in any format, are what is measured and cast.</summary>
+    [Theory]
+    [InlineData(ElementFormat.F16)]
+    [InlineData(ElementFormat.E4M3)]
+    [InlineData(ElementFormat.E5M2)]
+    public void AFactorMultipliesWhatIsRead(ElementFormat format)
+    {
+        const int Rows = 144, Columns = 48;
+        const float Factor = 0.125f;
+        using Matrix stored = new(format, kMajor: true, Rows, Columns, seed: 4);
+        float inMemory = Factor;
+        float[] product = [.. Enumerable.Range(0, Rows * Columns).Select(i => stored[i / Columns, i % Columns] * Factor)];
+        foreach (ScaleGroups groups in Enum.GetValues<ScaleGroups>())
+        {
+            GroupedSource source = new(stored.Operand.Address, format, Rows, Columns, stored.Operand.Pitch) { Factor = (nint)(&inMemory) };
+            Copies expected = Cast(product, ElementFormat.F32, Rows, Columns, Columns, ElementFormat.E4M3, groups, powerOfTwo: true, workers: 1);
+            Copies actual = Cast(source, ElementFormat.E4M3, groups, powerOfTwo: true, workers: 2);
+            Assert.Equal(expected.Along, actual.Along);
+            Assert.Equal(expected.Over, actual.Over);
+            Assert.Equal(expected.InverseAlong(130, 7), actual.InverseAlong(130, 7));
+            Assert.Equal(expected.InverseOver(130, 7), actual.InverseOver(130, 7));
+        }
+    }
+
     [Fact]
     public void WhatIsNotWantedIsNotWritten()
     {
@@ -134,7 +158,7 @@ public sealed unsafe class GroupedCastTests
             GroupedCasts.Cast(pool, source, ElementFormat.E4M3, ScaleGroups.Block, false, 0, 0, 0, (nint)to, 0, 0);
             Assert.Contains(bytes, b => b != 0);
             Assert.Throws<ArgumentException>(() => GroupedCasts.Cast(pool, source, ElementFormat.BF16, ScaleGroups.Block, false, 0, 0, 0, (nint)bytes.Length, 0, 0));
-            Assert.Throws<ArgumentException>(() => GroupedCasts.Amax(pool, source with { Format = ElementFormat.E4M3 }, 0, 0));
+            Assert.Throws<ArgumentException>(() => GroupedCasts.Amax(pool, source with { Format = ElementFormat.I32 }, 0, 0));
         }
     }
 
@@ -150,16 +174,24 @@ public sealed unsafe class GroupedCastTests
 
     private static Copies Cast(float[] x, ElementFormat format, int rows, int columns, int pitch, ElementFormat to, ScaleGroups groups, bool powerOfTwo, int workers)
     {
-        int rowTiles = (rows + Group - 1) / Group, columnTiles = (columns + Group - 1) / Group;
         ushort[] narrow = [.. x.Select(BFloat16.FromSingle)];
+        fixed (float* wide = x)
+        fixed (ushort* half = narrow)
+        {
+            return Cast(new GroupedSource(format == ElementFormat.F32 ? (nint)wide : (nint)half, format, rows, columns, pitch), to, groups, powerOfTwo, workers);
+        }
+    }
+
+    private static Copies Cast(GroupedSource source, ElementFormat to, ScaleGroups groups, bool powerOfTwo, int workers)
+    {
+        int rows = (int)source.Rows, columns = (int)source.Columns;
+        int rowTiles = (rows + Group - 1) / Group, columnTiles = (columns + Group - 1) / Group;
         float[] rowAmax = new float[columnTiles * rows], columnAmax = new float[rowTiles * columns], inverseAlong = new float[columnTiles * rows], inverseOver = new float[rowTiles * columns];
         byte[] along = new byte[rows * columns], over = new byte[rows * columns];
         using CpuPool pool = new(workers);
-        fixed (float* wide = x, pr = rowAmax, pc = columnAmax, pi = inverseAlong, pj = inverseOver)
-        fixed (ushort* half = narrow)
+        fixed (float* pr = rowAmax, pc = columnAmax, pi = inverseAlong, pj = inverseOver)
         fixed (byte* pa = along, po = over)
         {
-            GroupedSource source = new(format == ElementFormat.F32 ? (nint)wide : (nint)half, format, rows, columns, pitch);
             if (groups == ScaleGroups.Row)
             {
                 GroupedCasts.Amax(pool, source, (nint)pr, (nint)pc);

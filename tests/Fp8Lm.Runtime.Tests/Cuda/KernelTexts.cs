@@ -122,7 +122,7 @@ internal static class KernelTexts
     }
 
     /// <summary>A cast with a scale per row or block, or (no format) the amax before it.</summary>
-    public static string GroupedCast(ElementFormat source, long rows, long columns, long pitch, string format, string groups, bool powerOfTwo)
+    public static string GroupedCast(ElementFormat source, long rows, long columns, long pitch, string format, string groups, bool powerOfTwo, bool factor = false)
     {
         string kernel = format.Length == 0 ? "cast::GroupAmax<Source>" : $"cast::GroupedCast<Source, {format}, cast::Groups::{groups}, {Flag(powerOfTwo)}>";
         string outputs = format.Length == 0 ? "float* row_amax, float* column_amax" : $"const float* row_amax, const float* column_amax, {format}* y, {format}* y_t, float* inverse, float* inverse_t";
@@ -133,7 +133,7 @@ internal static class KernelTexts
             using Source = cast::Source<{{source.CudaName()}}, {{rows}}, {{columns}}, {{pitch}}, whole_octets({{columns}}, {{pitch}})>;
             using Kernel = {{kernel}};
             FP8LM_LAUNCH(Kernel);
-            extern "C" __global__ void __launch_bounds__(Kernel::kThreads) test(const {{source.CudaName()}}* x, {{outputs}}) { Kernel::run(x, {{arguments}}); }
+            extern "C" __global__ void __launch_bounds__(Kernel::kThreads) test(const {{source.CudaName()}}* x, {{(factor ? "const float* factor, " : "")}}{{outputs}}) { Kernel::run(x, {{(factor ? "factor" : "nullptr")}}, {{arguments}}); }
             """;
     }
 

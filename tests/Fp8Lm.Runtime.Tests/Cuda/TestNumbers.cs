@@ -45,6 +45,9 @@ internal static class TestNumbers
                 case ElementFormat.BF16:
                     BitConverter.TryWriteBytes(bytes.AsSpan(2 * i), BFloat16.FromSingle(values[i]));
                     break;
+                case ElementFormat.F16:
+                    BitConverter.TryWriteBytes(bytes.AsSpan(2 * i), Float16.FromSingle(values[i]));
+                    break;
                 case ElementFormat.E4M3:
                     bytes[i] = E4M3.FromSingle(values[i]);
                     break;

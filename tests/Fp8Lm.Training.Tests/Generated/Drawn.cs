@@ -16,6 +16,9 @@ public partial class Drawn
     [ModelRecipe] static readonly RecipeDefinition Fp8SecondMoment = new(Recipe.Fp8LmO2) { SecondMoment = Format.E4M3 };
     [ModelRecipe] static readonly RecipeDefinition SmallMoments = new(Recipe.Bf16) { FirstMoment = Format.BF16, SecondMoment = Format.E5M2 };
 
+    // FP8-LM's optimizer under DeepSeek-V3's products.
+    [ModelRecipe] static readonly RecipeDefinition BlockO2 = new(Recipe.Fp8LmO2) { Scaling = ScalePolicy.Block, AmaxHistory = 0, PromoteForward = true };
+
     readonly Weight tokens = new(Vocab, Width);
     readonly Repeat<DrawnLayer> layers = new(Layers, () => new DrawnLayer(Width, Heads));
 

@@ -138,8 +138,8 @@ internal static class CpuRenderer
     {
         string Argument(KernelParam? param) => param is null ? "0" : $"a[{CpuText.N(program.Params.IndexOf(param))}]";
         List<string> arguments = [.. cast.Arguments.Select(Argument)];
-        string source = $"new GroupedSource({arguments[0]}, ElementFormat.{cast.Source}, {CpuText.Print(program.Rows)}, {CpuText.Print(program.Space.Columns)}, {CpuText.Print(cast.Pitch)})";
-        string others = string.Join(", ", arguments.Skip(1));
+        string source = $"new GroupedSource({arguments[0]}, ElementFormat.{cast.Source}, {CpuText.Print(program.Rows)}, {CpuText.Print(program.Space.Columns)}, {CpuText.Print(cast.Pitch)}){(cast.Arguments[1] is null ? "" : $" {{ Factor = {arguments[1]} }}")}";
+        string others = string.Join(", ", arguments.Skip(2));
         Entry(w, program, dims, cast.Format is { } format
             ? $"GroupedCasts.Cast(pool, {source}, ElementFormat.{format}, ScaleGroups.{cast.Granularity}, {(cast.PowerOfTwo ? "true" : "false")}, {others});"
             : $"GroupedCasts.Amax(pool, {source}, {others});");

@@ -88,7 +88,7 @@ internal sealed class FusionGrouping
                 Join(node, NewGroup(node.Block, node, Space.Of(node)));
                 break;
             case OpClass.Cast when node.IsGroupedCast:
-                foreach (Value input in node.Inputs)
+                foreach (Value input in node.Inputs.Where(i => i.Op != OpCode.MasterInverse))
                 {
                     Materialize(input);
                 }

@@ -11,17 +11,24 @@ namespace Fp8Lm.Generators.Passes.Precision;
 internal static class GroupedCasts
 {
     /// <summary>The nodes, the cast last; behind each other, where the block ends.</summary>
-    public static List<Node> Add(Graph graph, Block block, Value value, Format format, RecipeSpec recipe)
+    /// <param name="graph">The graph.</param>
+    /// <param name="block">Where they go.</param>
+    /// <param name="value">What is cast.</param>
+    /// <param name="factor">A number to multiply with before: the inverse scale of a master that has one. The last operand.</param>
+    /// <param name="format">E4M3 or E5M2.</param>
+    /// <param name="recipe">Says what shares a scale.</param>
+    public static List<Node> Add(Graph graph, Block block, Value value, Value? factor, Format format, RecipeSpec recipe)
     {
+        Value[] times = factor is { } f ? [f] : [];
         Granularity granularity = recipe.Scaling == ScalePolicy.Rowwise ? Granularity.Row : value.Type.Rows == RowKind.Parameter ? Granularity.Square : Granularity.Block;
         NodeData data = new() { Format = format, Granularity = granularity, PowerOfTwo = recipe.PowerOfTwoScales };
         List<Node> added = [];
-        Value[] inputs = [value];
+        Value[] inputs = [value, .. times];
         if (granularity == Granularity.Row)
         {
             // A whole row, or column, is more than a kernel sees at once.
-            added.Add(graph.Add(block, OpCode.GroupAmax, [value], [value.Type, value.Type], new NodeData { Granularity = Granularity.Block }, value.Node.Site, value.Node.Label));
-            inputs = [value, added[0].Out(0), added[0].Out(1)];
+            added.Add(graph.Add(block, OpCode.GroupAmax, inputs, [value.Type, value.Type], new NodeData { Granularity = Granularity.Block }, value.Node.Site, value.Node.Label));
+            inputs = [value, added[0].Out(0), added[0].Out(1), .. times];
         }
 
         added.Add(graph.Add(block, OpCode.Quantize, inputs, [value.Type, value.Type, value.Type, value.Type], data, value.Node.Site, value.Node.Label));

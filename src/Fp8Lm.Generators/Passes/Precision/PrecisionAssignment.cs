@@ -113,7 +113,7 @@ internal sealed class PrecisionAssignment
 
         if (recipe.GroupedScales)
         {
-            List<Node> added = GroupedCasts.Add(graph, block, value, format, recipe);
+            List<Node> added = GroupedCasts.Add(graph, block, value, null, format, recipe);
             foreach (Node node in added)
             {
                 InsertBehind(value, block, node);
@@ -155,18 +155,17 @@ internal sealed class PrecisionAssignment
         Value source = graph.Add(block, OpCode.Parameter, [], [parameter.Type], parameter.Node.Data, parameter.Node.Site, parameter.Node.Label).Out();
         if (!casts.TryGetValue((source, format), out Node? cast))
         {
-            Value value = source;
-            if (RecipeSpec.IsScaled(recipe.Master))
-            {
-                Value inverse = graph.Add(block, OpCode.MasterInverse, [], [TensorType.Scalar], new NodeData { Index = index }, parameter.Node.Site).Out();
-                value = graph.Add(block, OpCode.Mul, [source, inverse], [source.Type], site: parameter.Node.Site).Out();
-            }
+            Value? inverse = RecipeSpec.IsScaled(recipe.Master)
+                ? graph.Add(block, OpCode.MasterInverse, [], [TensorType.Scalar], new NodeData { Index = index }, parameter.Node.Site).Out()
+                : null;
+            bool grouped = RecipeSpec.IsFp8(format) && recipe.GroupedScales;
+            Value value = inverse is { } factor && !grouped ? graph.Add(block, OpCode.Mul, [source, factor], [source.Type], site: parameter.Node.Site).Out() : source;
 
             NodeData data = new() { Format = format };
-            if (RecipeSpec.IsFp8(format) && recipe.GroupedScales)
+            if (grouped)
             {
-                List<Node> grouped = GroupedCasts.Add(graph, block, value, format, recipe);
-                cast = grouped[grouped.Count - 1];
+                List<Node> added = GroupedCasts.Add(graph, block, value, inverse, format, recipe);
+                cast = added[added.Count - 1];
             }
             else if (RecipeSpec.IsFp8(format))
             {

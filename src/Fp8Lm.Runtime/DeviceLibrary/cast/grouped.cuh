@@ -12,10 +12,10 @@ enum class Groups { Row, Block, Square };
 // Largest magnitudes of rows and columns within tiles. row_amax: [column tiles, rows]; column_amax: [row tiles, columns]; f32.
 template <class S> struct GroupAmax : Launch<kThreads, kGroup, kGroup>
 {
-    static __device__ void run(const typename S::Element* x, float* row_amax, float* column_amax)
+    static __device__ void run(const typename S::Element* x, const float* factor, float* row_amax, float* column_amax)
     {
         __shared__ TileAmax amax;
-        const Tile<S> tile(x);
+        const Tile<S> tile(x, factor);
         tile.measure(amax);
         const int i = threadIdx.x % kGroup;
         if (threadIdx.x < kGroup)
@@ -33,12 +33,12 @@ template <class S> struct GroupAmax : Launch<kThreads, kGroup, kGroup>
 template <class S, class T, Groups kGroups, bool kPowerOfTwo> struct GroupedCast : Launch<kThreads, kGroup, kGroup>
 {
     static __device__ void run(
-        const typename S::Element* x, const float* row_amax, const float* column_amax, T* y, T* y_t, float* inverse, float* inverse_t)
+        const typename S::Element* x, const float* factor, const float* row_amax, const float* column_amax, T* y, T* y_t, float* inverse, float* inverse_t)
     {
         __shared__ TileAmax amax;
         __shared__ float row_scale[kGroup], column_scale[kGroup];
         __shared__ TurnedTile turned;
-        const Tile<S> tile(x);
+        const Tile<S> tile(x, factor);
         if constexpr (kGroups != Groups::Row)
             tile.measure(amax);
 
@@ -78,7 +78,7 @@ template <class S, class T, Groups kGroups, bool kPowerOfTwo> struct GroupedCast
         {
             const int row = tile.row_of(step);
             float values[8];
-            unpack(tile.octets[step], values);
+            tile.values_of(step, values);
             if (y != nullptr && tile.inside(step))
                 store_octet<S::kColumns % 8 == 0>(
                     y + (tile.first_row + row) * S::kColumns + tile.first_column + tile.column, pack<T>(values, row_scale[row]), tile.count);

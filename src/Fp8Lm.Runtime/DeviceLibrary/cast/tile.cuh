@@ -33,7 +33,7 @@ struct TileAmax
     }
 };
 
-// A lane has an octet of every second row of its warp's sixteen. What lies outside the matrix is zero.
+// A lane has an octet of every second row of its warp's sixteen. What lies outside the matrix is zero. factor: multiplies every element, if not null.
 template <class S> struct Tile
 {
     static constexpr int kSteps = 8;
@@ -43,9 +43,10 @@ template <class S> struct Tile
     int first_column;
     int row, column;    // of the lane's first octet, in the tile
     int count;          // columns of an octet that exist
+    float factor;
 
-    __device__ explicit Tile(const typename S::Element* x)
-        : first_row((i64)blockIdx.x * kGroup), first_column((int)blockIdx.y * kGroup)
+    __device__ Tile(const typename S::Element* x, const float* factor_at)
+        : first_row((i64)blockIdx.x * kGroup), first_column((int)blockIdx.y * kGroup), factor(factor_at == nullptr ? 1.0f : *factor_at)
     {
         const int lane = threadIdx.x % kWarpSize;
         row = threadIdx.x / kWarpSize * 16 + lane / 16;
@@ -64,6 +65,14 @@ template <class S> struct Tile
     __device__ int row_of(int step) const { return row + 2 * step; }
     __device__ bool inside(int step) const { return count > 0 && first_row + row_of(step) < S::kRows; }
 
+    __device__ void values_of(int step, float (&values)[8]) const
+    {
+        unpack(octets[step], values);
+        #pragma unroll
+        for (int i = 0; i < 8; ++i)
+            values[i] *= factor;
+    }
+
     // Ends in a barrier.
     __device__ void measure(TileAmax& amax) const
     {
@@ -73,7 +82,7 @@ template <class S> struct Tile
         for (int step = 0; step < kSteps; ++step)
         {
             float values[8];
-            unpack(octets[step], values);
+            values_of(step, values);
             u32 largest = 0;
             #pragma unroll
             for (int i = 0; i < 8; ++i)
