@@ -6,8 +6,11 @@ namespace Fp8Lm.Execution;
 /// <summary>How the output head cuts the micro-batch into chunks, so that the [tokens, vocabulary] logits never live as a whole.</summary>
 public static class HeadChunk
 {
-    /// <summary>Logits of one chunk: at most this many elements, unless the rows cannot be cut further.</summary>
-    public const long TargetElements = 1L << 27;
+    /// <summary>
+    /// Logits of one chunk: at most this many elements, unless the rows cannot be cut further. Half a GiB in 16 bits: every chunk reads and writes the F32 gradient of the
+    /// head's weight, so chunks should be long; peak memory grows with them.
+    /// </summary>
+    public const long TargetElements = 1L << 28;
 
     /// <summary>
     /// Rows of one chunk: the largest power of two that divides <paramref name="tokens"/> and keeps the chunk within <see cref="TargetElements"/>, at least 16;

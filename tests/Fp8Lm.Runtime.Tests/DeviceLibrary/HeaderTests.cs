@@ -30,6 +30,10 @@ public sealed partial class HeaderTests
         Assert.DoesNotContain("warning", kernel.Log, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void ChunksOfTheHeadAreThoseOfTheRuntime() => Assert.Contains(
+        $"kTargetElements = 1ll << {System.Numerics.BitOperations.Log2((ulong)HeadChunk.TargetElements)};", Library.Headers["fp8lm/common/chunk_rows.cuh"], StringComparison.Ordinal);
+
     [Theory]
     [MemberData(nameof(Names))]
     public void IncludesPointDown(string name)
