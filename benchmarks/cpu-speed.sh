@@ -7,11 +7,10 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 pack() {
-  local dir dotnet_root version
+  local dir dotnet_root
   dir=$(mkdir -p "$1" && cd "$1" && pwd)
   dotnet_root=$(dirname "$(readlink -f "$(command -v dotnet)")")
-  version=$(ls "$dotnet_root/shared/Microsoft.NETCore.App" | sort -V | tail -1)
-  [[ -s $dir/runtime.tar.xz ]] || tar c -C "$dotnet_root" dotnet host "shared/Microsoft.NETCore.App/$version" | xz -T0 -6 >"$dir/runtime.tar.xz"
+  bash "$root/eng/pack-runtime.sh" "$dir"
   dotnet publish "$root/samples/TinyGpt" -c Release -v q --nologo -o "$dir/TinyGpt"
   cp "$root/benchmarks/peers/cpu_peer.py" "$dir/"
   # Any English text will do for a timing; the documentation of one reference assembly is at hand.

@@ -18,12 +18,10 @@ more=${MORE-"bf16:2 bf16:3 bf16:4 bf16:5"}
 python=${PYTHON-python3}
 
 pack() {
-  local dir dotnet_root version stage
+  local dir stage
   dir=$(mkdir -p "$1" && cd "$1" && pwd)
   shift
-  dotnet_root=$(dirname "$(readlink -f "$(command -v dotnet)")")
-  version=$(ls "$dotnet_root/shared/Microsoft.NETCore.App" | sort -V | tail -1)
-  [[ -s $dir/runtime.tar.xz ]] || tar c -C "$dotnet_root" dotnet host "shared/Microsoft.NETCore.App/$version" | xz -T0 -6 >"$dir/runtime.tar.xz"
+  bash "$root/eng/pack-runtime.sh" "$dir"
   stage=$(mktemp -d)
   dotnet publish "$root/benchmarks/Fp8Lm.LossCurves" -c Release -v q --nologo -o "$stage/LossCurves" -p:SatelliteResourceLanguages=en
   rm -f "$stage"/LossCurves/*.pdb "$stage"/LossCurves/*.xml

@@ -13,11 +13,9 @@ cases=${CASES-"${works//%s/Bf16} ${works//%s/TransformerEngine}"}
 peers=${PEERS-"${works//%s/bf16} ${works//%s/fp8}"}
 
 pack() {
-  local dir dotnet_root version
+  local dir
   dir=$(mkdir -p "$1" && cd "$1" && pwd)
-  dotnet_root=$(dirname "$(readlink -f "$(command -v dotnet)")")
-  version=$(ls "$dotnet_root/shared/Microsoft.NETCore.App" | sort -V | tail -1)
-  [[ -s $dir/runtime.tar.xz ]] || tar c -C "$dotnet_root" dotnet host "shared/Microsoft.NETCore.App/$version" | xz -T0 -6 >"$dir/runtime.tar.xz"
+  bash "$root/eng/pack-runtime.sh" "$dir"
   dotnet publish "$root/benchmarks/Fp8Lm.GpuBench" -c Release -v q --nologo -o "$dir/GpuBench"
   cp "$root/benchmarks/peers/gpt_peer.py" "$root/benchmarks/gpu-speed.sh" "$dir/"
 }

@@ -33,11 +33,9 @@ text() {
 }
 
 pack() {
-  local dir dotnet_root version stage
+  local dir stage
   dir=$(mkdir -p "$1" && cd "$1" && pwd)
-  dotnet_root=$(dirname "$(readlink -f "$(command -v dotnet)")")
-  version=$(ls "$dotnet_root/shared/Microsoft.NETCore.App" | sort -V | tail -1)
-  [[ -s $dir/runtime.tar.xz ]] || tar c -C "$dotnet_root" dotnet host "shared/Microsoft.NETCore.App/$version" | xz -T0 -6 >"$dir/runtime.tar.xz"
+  bash "$root/eng/pack-runtime.sh" "$dir"
   stage=$(mktemp -d)
   dotnet publish "$root/benchmarks/Fp8Lm.Pretraining" -c Release -v q --nologo -o "$stage/Pretraining" -p:SatelliteResourceLanguages=en
   rm -f "$stage"/Pretraining/*.pdb "$stage"/Pretraining/*.xml

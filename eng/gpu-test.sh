@@ -8,13 +8,11 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 projects=(Fp8Lm.Runtime.Tests Fp8Lm.Parity.Tests Fp8Lm.Training.Tests)
 
 pack() {
-  local dir dotnet_root project version
+  local dir project
   dir=$(mkdir -p "$1" && cd "$1" && pwd)
   shift
   [[ $# -gt 0 ]] && projects=("$@")
-  dotnet_root=$(dirname "$(readlink -f "$(command -v dotnet)")")
-  version=$(ls "$dotnet_root/shared/Microsoft.NETCore.App" | sort -V | tail -1)
-  [[ -s $dir/runtime.tar.xz ]] || tar c -C "$dotnet_root" dotnet host "shared/Microsoft.NETCore.App/$version" | xz -T0 -6 >"$dir/runtime.tar.xz"
+  bash "$root/eng/pack-runtime.sh" "$dir"
   rm -rf "$dir/tests"
   for project in "${projects[@]}"; do
     dotnet publish "$root/tests/$project" -c Release -v q --nologo -o "$dir/tests/$project" -p:SatelliteResourceLanguages=en
