@@ -60,6 +60,35 @@ public sealed class GroupedScalingTests : IDisposable
         Assert.InRange(observer.Steps.Select(s => s.Loss).TakeLast(10).Average(), straight.TakeLast(10).Average() * 0.98, straight.TakeLast(10).Average() * 1.02);
     }
 
+    /// <summary>Bytes saturate, so nothing but the inverse scale can tell that a group held an infinity.</summary>
+    [Theory]
+    [InlineData("Rowwise")]
+    [InlineData("BlockScaled")]
+    public void An_infinity_shows_in_the_loss(string recipe)
+    {
+        using CpuPool pool = new(2);
+        using CpuSession session = Session(recipe, pool);
+        ParameterInitializer.Initialize(session, Drawn.Definition, 3);
+        int tokens = (int)session.Dims.Tokens, linear = Enumerable.Range(0, Drawn.Definition.Parameters.Length).First(p => Drawn.Definition.Parameters[p] is { Repeated: true } i && i.Shape(session.Dims).Length == 2);
+        session.Write<int>(new int[tokens], session.Tokens);
+        session.Write<int>(new int[tokens], session.Labels);
+        session.Write<float>([.. Enumerable.Repeat(1f, tokens)], session.LabelWeights);
+        double Loss()
+        {
+            session.WriteState(new StepState { LossScale = 1f / tokens });
+            session.Plan.Program.CastWeights(session);
+            session.Plan.Program.Forward(session);
+            session.Plan.Program.Loss(session, train: false);
+            return session.ReadState().LossSum;
+        }
+
+        Assert.True(double.IsFinite(Loss()));
+        float[] weights = session.ReadParameter(ArenaKind.Master, linear, 1);
+        weights[5] = float.PositiveInfinity;
+        session.WriteParameter(ArenaKind.Master, linear, 1, weights);
+        Assert.True(double.IsNaN(Loss()));
+    }
+
     /// <summary>F32 per row of the copy and per column of the other; per 128 of either for what flows, one per 128 x 128 for weights.</summary>
     [Theory]
     [InlineData("Rowwise")]
