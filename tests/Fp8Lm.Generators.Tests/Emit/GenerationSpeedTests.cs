@@ -11,13 +11,16 @@ namespace Fp8Lm.Generators.Tests.Emit;
 public sealed class GenerationSpeedTests
 {
     private const int Runs = 15;
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
     [Theory]
     [InlineData("Bf16")]
     [InlineData("TransformerEngine")]
     public void AWarmGenerationOfGpt175BTakesLessThanATenthOfASecond(string recipe)
     {
-        double milliseconds = Best(EmittedTextTests.Deep(96) with { Recipes = new[] { CompilerTest.Recipe(recipe) }.ToEquatable() });
+        ModelSpec spec = EmittedTextTests.Deep(96) with { Recipes = new[] { CompilerTest.Recipe(recipe) }.ToEquatable() };
+
+        double milliseconds = Best(best => best[0] < 100, spec)[0];
 
         TestContext.Current.TestOutputHelper?.WriteLine(FormattableString.Invariant($"{recipe}: {milliseconds:F1} ms"));
         Assert.True(milliseconds < 100, FormattableString.Invariant($"{milliseconds:F1} ms"));
@@ -26,21 +29,28 @@ public sealed class GenerationSpeedTests
     [Fact]
     public void NinetySixLayersTakeAsLongAsTwo()
     {
-        ModelSpec shallow = EmittedTextTests.Deep(2), deep = EmittedTextTests.Deep(96);
-        double two = Best(shallow), many = Best(deep);
+        double[] best = Best(best => best[1] / best[0] is > 0.5 and < 2, EmittedTextTests.Deep(2), EmittedTextTests.Deep(96));
 
-        Assert.InRange(many / two, 0.5, 2);
+        Assert.InRange(best[1] / best[0], 0.5, 2);
     }
 
-    /// <summary>The quickest of several runs: what the work takes when other processes leave it alone.</summary>
-    private static double Best(ModelSpec spec)
+    /// <summary>
+    /// The quickest of several runs, by turns: what the work takes when other processes leave it alone. On a busy machine that may take many runs, so there are more
+    /// for as long as the outcome is not the expected one and patience lasts.
+    /// </summary>
+    private static double[] Best(Func<double[], bool> expected, params ModelSpec[] specs)
     {
-        double best = double.MaxValue;
-        for (int i = 0; i < Runs; i++)
+        double[] best = new double[specs.Length];
+        Array.Fill(best, double.MaxValue);
+        long began = Stopwatch.GetTimestamp();
+        for (int run = 0; run < Runs || (!expected(best) && Stopwatch.GetElapsedTime(began) < Patience); run++)
         {
-            long start = Stopwatch.GetTimestamp();
-            ModelCompiler.Compile(spec);
-            best = Math.Min(best, Stopwatch.GetElapsedTime(start).TotalMilliseconds);
+            for (int i = 0; i < specs.Length; i++)
+            {
+                long start = Stopwatch.GetTimestamp();
+                ModelCompiler.Compile(specs[i]);
+                best[i] = Math.Min(best[i], Stopwatch.GetElapsedTime(start).TotalMilliseconds);
+            }
         }
 
         return best;
