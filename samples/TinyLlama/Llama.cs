@@ -3,7 +3,7 @@ using static Fp8Lm.Ops;
 
 namespace TinyLlama;
 
-[Fp8Model(Recipes = [Recipe.Bf16, Recipe.TransformerEngine, Recipe.Rowwise, Recipe.BlockScaled])]
+[Fp8Model(Recipes = [Recipe.Bf16, Recipe.Fp16, Recipe.TransformerEngine, Recipe.Rowwise, Recipe.BlockScaled])]
 public partial class Llama
 {
     static readonly Dim Vocab = new(), Width = new(), Hidden = new(), Heads = new(), KvHeads = new(), Layers = new();

@@ -51,7 +51,8 @@ internal static class SampleKernels
     private static ElementFormat? OperandOf(KernelInfo info) => info.Geometry switch
     {
         GemmGeometry gemm => gemm.A.Format,
-        AttentionGeometry => info.Arguments[0].Contains("bf16", StringComparison.Ordinal) ? ElementFormat.BF16 : ElementFormat.F32,
+        AttentionGeometry => info.Arguments[0].Contains("bf16", StringComparison.Ordinal) ? ElementFormat.BF16
+            : info.Arguments[0].Contains("f16", StringComparison.Ordinal) ? ElementFormat.F16 : ElementFormat.F32,
         _ => null,
     };
 }

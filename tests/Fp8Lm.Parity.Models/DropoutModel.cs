@@ -3,7 +3,7 @@ using static Fp8Lm.Ops;
 namespace Fp8Lm.Parity.Models;
 
 /// <summary>Dropout on the embedding, on a product's output, on heads and inside of an MLP, in a checkpointed stack.</summary>
-[Fp8Model(Recipes = [Recipe.Fp32, Recipe.TransformerEngine])]
+[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Fp16, Recipe.TransformerEngine])]
 public partial class DropoutModel
 {
     static readonly Dim Vocab = new(), Width = new(), Heads = new(), Layers = new();

@@ -3,7 +3,7 @@ using static Fp8Lm.Ops;
 namespace Fp8Lm.Parity.Models;
 
 /// <summary>Multi-query attention, squared ReLU, learned scalar gates that mix the stream with its start, a first layer outside of the stack.</summary>
-[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Bf16, Recipe.Rowwise, Recipe.BlockScaled, Recipe.TransformerEngine, Recipe.TransformerEngineCurrent])]
+[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Bf16, Recipe.Fp16, Recipe.Rowwise, Recipe.BlockScaled, Recipe.TransformerEngine, Recipe.TransformerEngineCurrent])]
 public partial class GatedMqa
 {
     static readonly Dim Vocab = new(), Width = new(), Heads = new(), Rest = new();

@@ -3,7 +3,7 @@ using static Fp8Lm.Ops;
 namespace Fp8Lm.Parity.Models;
 
 /// <summary>A GeGLU block with the exact GELU, gate and value from one product (Shazeer 2020), after norms without bias; scaled embedding.</summary>
-[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Bf16, Recipe.TransformerEngine, Recipe.TransformerEngineCurrent])]
+[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Bf16, Recipe.Fp16, Recipe.TransformerEngine, Recipe.TransformerEngineCurrent])]
 public partial class GeGluModel
 {
     static readonly Dim Vocab = new(), Context = new(), Width = new(), Hidden = new(), Heads = new(), Layers = new();

@@ -3,7 +3,7 @@ using static Fp8Lm.Ops;
 namespace Fp8Lm.Parity.Models;
 
 /// <summary>GPT-2: learned positions, LayerNorm with bias before each part, tanh GELU, tied head (Radford et al. 2019).</summary>
-[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Bf16, Recipe.TransformerEngine, Recipe.TransformerEngineCurrent, Recipe.Rowwise, Recipe.BlockScaled, Recipe.Fp8LmO1, Recipe.Fp8LmO2, Recipe.Fp8LmO3])]
+[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Bf16, Recipe.Fp16, Recipe.TransformerEngine, Recipe.TransformerEngineCurrent, Recipe.Rowwise, Recipe.BlockScaled, Recipe.Fp8LmO1, Recipe.Fp8LmO2, Recipe.Fp8LmO3])]
 public partial class Gpt2
 {
     static readonly Dim Vocab = new(), Context = new(), Width = new(), Heads = new(), Layers = new();

@@ -3,7 +3,7 @@ using static Fp8Lm.Ops;
 namespace Fp8Lm.Parity.Models;
 
 /// <summary>GPT-J: attention and MLP read one norm and are added together; a leading part of each head turns, in neighbouring pairs.</summary>
-[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Bf16, Recipe.TransformerEngine, Recipe.TransformerEngineCurrent])]
+[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Bf16, Recipe.Fp16, Recipe.TransformerEngine, Recipe.TransformerEngineCurrent])]
 public partial class GptJ
 {
     static readonly Dim Vocab = new(), Width = new(), Heads = new(), Turned = new(), Layers = new();

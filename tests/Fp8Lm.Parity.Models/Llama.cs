@@ -3,7 +3,7 @@ using static Fp8Lm.Ops;
 namespace Fp8Lm.Parity.Models;
 
 /// <summary>LLaMA: RMSNorm, rotary halves, grouped queries, SwiGLU, a head of its own, z-loss (Touvron et al. 2023; PaLM for the z-loss).</summary>
-[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Bf16, Recipe.TransformerEngine, Recipe.TransformerEngineCurrent, Recipe.Rowwise, Recipe.BlockScaled, Recipe.Fp8LmO1, Recipe.Fp8LmO2, Recipe.Fp8LmO3])]
+[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Bf16, Recipe.Fp16, Recipe.TransformerEngine, Recipe.TransformerEngineCurrent, Recipe.Rowwise, Recipe.BlockScaled, Recipe.Fp8LmO1, Recipe.Fp8LmO2, Recipe.Fp8LmO3])]
 public partial class Llama
 {
     static readonly Dim Vocab = new(), Width = new(), Hidden = new(), Heads = new(), KvHeads = new(), Layers = new();

@@ -3,7 +3,7 @@ using static Fp8Lm.Ops;
 namespace Fp8Lm.Parity.Models;
 
 /// <summary>Slices, splits, concatenations and reshapes, with unequal parts and values that belong to two wholes.</summary>
-[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Rowwise, Recipe.BlockScaled, Recipe.TransformerEngineCurrent])]
+[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Fp16, Recipe.Rowwise, Recipe.BlockScaled, Recipe.TransformerEngineCurrent])]
 public partial class ViewOps
 {
     static readonly Dim Vocab = new(), Width = new(), Heads = new(), Layers = new();

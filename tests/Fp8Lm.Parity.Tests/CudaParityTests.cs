@@ -58,6 +58,15 @@ public sealed class CudaBf16ParityTests(ITestOutputHelper output) : CudaParityTe
     public void AgreesWithTheReference(string model) => Check(model);
 }
 
+public sealed class CudaFp16ParityTests(ITestOutputHelper output) : CudaParityTests("Fp16", output)
+{
+    public static TheoryData<string> Models => [.. ModelsWith("Fp16")];
+
+    [Theory]
+    [MemberData(nameof(Models))]
+    public void AgreesWithTheReference(string model) => Check(model);
+}
+
 public sealed class CudaDelayedParityTests(ITestOutputHelper output) : CudaParityTests("TransformerEngine", output)
 {
     public static TheoryData<string> Models => [.. ModelsWith("TransformerEngine")];

@@ -13,6 +13,7 @@ public sealed class CurveTests(ITestOutputHelper output)
 {
     [Theory]
     [InlineData("Fp32", 0.001)]
+    [InlineData("Fp16", 0.001)]
     [InlineData("TransformerEngine", 0.01)]
     [InlineData("Fp8LmO1", 0.01)]
     [InlineData("Fp8LmO2", 0.01)]

@@ -29,6 +29,7 @@ public sealed class CudaTrainingTests : IDisposable
     [InlineData("BlockScaled", -1)]
     [InlineData("BlockO2", -1)]
     [InlineData("Bf16", -1)]
+    [InlineData("Fp16", -1)]
     [InlineData("Fp32", -1)]
     [InlineData("Fp8LmO1", -1)]
     [InlineData("Fp8LmO2", -1)]
@@ -49,6 +50,19 @@ public sealed class CudaTrainingTests : IDisposable
         Assert.Equal(waitingBytes, queuedBytes);
     }
 
+    /// <summary>Overflows and growth inside captured steps: the same scales, messages and bytes as where every step is waited for.</summary>
+    [Fact]
+    public void A_loss_scale_in_captured_steps_is_that_of_a_run_that_waits()
+    {
+        (RecordingObserver queued, byte[] queuedBytes) = Train("EagerLossScale", -1, session => session);
+        (RecordingObserver waiting, byte[] waitingBytes) = Train("EagerLossScale", -1, session => new Waiting(session));
+
+        Assert.NotEmpty(queued.Messages);
+        Assert.Equal(waiting.Messages, queued.Messages);
+        Assert.Equal(waiting.Steps.Select(s => (s.LossScale, Numbers(s))), queued.Steps.Select(s => (s.LossScale, Numbers(s))));
+        Assert.Equal(waitingBytes, queuedBytes);
+    }
+
     /// <summary>
     /// One optimizer step from equal bytes on both back ends: equal scales, and bytes that differ only where the last bit of the float32 arithmetic (the device fuses
     /// multiplications and additions) decides a rounding.
@@ -61,6 +75,7 @@ public sealed class CudaTrainingTests : IDisposable
     [InlineData("Fp8Master")]
     [InlineData("Fp8SecondMoment")]
     [InlineData("SmallMoments")]
+    [InlineData("Fp16States")]
     public void A_step_of_the_scaled_optimizer_stores_what_the_CPU_stores(string recipe)
     {
         if (CudaDevice.Find(out string problem) is not { } device)

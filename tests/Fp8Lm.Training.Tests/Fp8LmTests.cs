@@ -27,6 +27,8 @@ public sealed class Fp8LmTests : IDisposable
     [Theory]
     [InlineData("Fp32", 16)]
     [InlineData("Bf16", 18)]
+    [InlineData("Fp16", 18)]
+    [InlineData("Fp16States", 12)]
     [InlineData("Fp8LmO1", 11)]
     [InlineData("Fp8LmO2", 6)]
     [InlineData("Fp8LmO3", 7)]

@@ -9,6 +9,12 @@ public enum Recipe
     /// <summary>BF16 compute; FP32 master weights, gradients and moments, as Megatron-LM.</summary>
     Bf16,
 
+    /// <summary>
+    /// FP16 compute with dynamic loss scaling; FP32 master weights, gradients and moments, as MetaSeq and Colossal-AI (Micikevicius et al. 2018, "Mixed
+    /// Precision Training").
+    /// </summary>
+    Fp16,
+
     /// <summary>FP8 GEMMs on top of <see cref="Bf16"/>: E4M3 forward, E5M2 gradients, delayed scaling, as Transformer Engine.</summary>
     TransformerEngine,
 
@@ -89,4 +95,17 @@ public enum ScalePolicy
     /// promote.
     /// </summary>
     Block,
+}
+
+/// <summary>What the loss gradient is multiplied with, so that small gradients do not underflow in FP16 (Micikevicius et al. 2018, section 3.2).</summary>
+public enum LossScaling
+{
+    /// <summary>Nothing.</summary>
+    None,
+
+    /// <summary>
+    /// A loss scale that follows the run: halved (not below 1) in a step whose gradient norm is not finite, which is skipped; doubled after
+    /// <see cref="RecipeDefinition.GrowthInterval"/> steps in a row that count. Norm, clipping and the optimizer see gradients without it.
+    /// </summary>
+    Dynamic,
 }

@@ -15,7 +15,7 @@ public sealed class RecipeDefinition
     /// <summary>The recipe this one starts from.</summary>
     public Recipe BaseRecipe { get; }
 
-    /// <summary>Activations stored between kernels, and 16-bit GEMM operands: F32 or BF16.</summary>
+    /// <summary>Activations stored between kernels, and 16-bit GEMM operands: F32, BF16, or F16 where nothing is FP8.</summary>
     public Format Compute { get; init; }
 
     /// <summary>Inputs of linear layers in repeated modules, as the GEMM reads them.</summary>
@@ -68,4 +68,13 @@ public sealed class RecipeDefinition
 
     /// <summary>Whether linears whose weight says <see cref="Fp8Lm.Weight.Fp8">Fp8 = false</see> are FP8 in this recipe all the same; for comparing the two.</summary>
     public bool AllLinears { get; init; }
+
+    /// <summary>Whether the loss gradient is scaled; only with <see cref="Compute"/> in F16.</summary>
+    public LossScaling LossScaling { get; init; }
+
+    /// <summary>The loss scale of step 1: a power of two from 1 to 2^24; 65536 in <see cref="Recipe.Fp16"/>, as in PyTorch's <c>GradScaler</c>.</summary>
+    public int InitialLossScale { get; init; }
+
+    /// <summary>Steps in a row that count before the loss scale doubles: from 1 to 1000000; 2000 in <see cref="Recipe.Fp16"/>, as in PyTorch's <c>GradScaler</c>.</summary>
+    public int GrowthInterval { get; init; }
 }

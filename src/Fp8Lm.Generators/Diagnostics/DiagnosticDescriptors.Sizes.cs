@@ -18,8 +18,8 @@ internal static partial class DiagnosticDescriptors
         "At size '{0}' the head size {1} is {2}, but attention kernels need a multiple of 16 up to 256. Change the width or the number of heads.");
 
     public static readonly DiagnosticDescriptor Bf16Pitch = Error(
-        "FP8L0404", "BF16 row is not a multiple of 8",
-        "At size '{0}' rows of {1} = {2} BF16 values are not 16-byte aligned. Use a multiple of 8.");
+        "FP8L0404", "Row of 16-bit values is not a multiple of 8",
+        "At size '{0}' rows of {1} = {2} 16-bit values are not 16-byte aligned. Use a multiple of 8.");
 
     public static readonly DiagnosticDescriptor DimQuotient = Error(
         "FP8L0405", "Quotient of dimensions is not expressible",

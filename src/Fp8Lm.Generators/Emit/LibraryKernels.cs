@@ -55,7 +55,7 @@ internal static class LibraryKernels
 
     public static IReadOnlyList<LibraryKernel> Of(RecipeSpec recipe)
     {
-        List<LibraryKernel> kernels = [LossSum, .. recipe.ScaledStates ? Scaled(recipe) : [GradientNorm, AdamW]];
+        List<LibraryKernel> kernels = [LossSum, .. (recipe.ScaledStates ? Scaled(recipe) : [GradientNorm, AdamW]).Select(k => recipe.ScalesLoss && k.Name == GradientNorm.Name ? OfScaledLoss(k) : k)];
         if (recipe.Scaling is ScalePolicy.Delayed or ScalePolicy.Current)
         {
             kernels.Add(recipe.Scaling == ScalePolicy.Delayed ? ScaleUpdate : ClearAmax);
@@ -63,6 +63,13 @@ internal static class LibraryKernels
 
         return kernels;
     }
+
+    /// <summary>The norm in recipes with loss scaling: the same kernels with the loss scale, its count of steps and the growth interval behind their other arguments.</summary>
+    private static LibraryKernel OfScaledLoss(LibraryKernel norm) => norm with
+    {
+        Cpu = norm.Cpu.Replace("GradientNorm", "GradientNormOfScaledLoss"),
+        Params = [.. norm.Params, P("loss_scale", ElementType.LossScale, true), P("growth_interval", ElementType.Int64)],
+    };
 
     /// <summary>The optimizer of recipes whose states have formats of their own.</summary>
     private static IEnumerable<LibraryKernel> Scaled(RecipeSpec recipe)

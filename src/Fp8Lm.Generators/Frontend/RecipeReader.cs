@@ -11,7 +11,7 @@ namespace Fp8Lm.Generators.Frontend;
 /// <summary>The recipes of a model: those its attribute lists, then the fields with <c>[ModelRecipe]</c>.</summary>
 internal static class RecipeReader
 {
-    private static readonly RecipeSpec[] BuiltIn = [RecipeSpec.Fp32, RecipeSpec.Bf16, RecipeSpec.TransformerEngine, RecipeSpec.TransformerEngineCurrent,
+    private static readonly RecipeSpec[] BuiltIn = [RecipeSpec.Fp32, RecipeSpec.Bf16, RecipeSpec.Fp16, RecipeSpec.TransformerEngine, RecipeSpec.TransformerEngineCurrent,
         RecipeSpec.Rowwise, RecipeSpec.BlockScaled, RecipeSpec.Fp8LmO1, RecipeSpec.Fp8LmO2, RecipeSpec.Fp8LmO3];
 
     public static List<RecipeSpec> Read(INamedTypeSymbol model, ForwardReader reader, ReadContext context)

@@ -11,7 +11,7 @@ namespace Fp8Lm.Generators.Frontend;
 /// <summary>The roles of a user's recipe: what each may be, and what goes together.</summary>
 internal static class RecipeRoles
 {
-    private static readonly Format[] Operand = [Format.F32, Format.BF16, Format.E4M3, Format.E5M2], Stored = [Format.F32, Format.BF16], Exact = [Format.F32],
+    private static readonly Format[] Operand = [Format.F32, Format.BF16, Format.F16, Format.E4M3, Format.E5M2], Stored = [Format.F32, Format.BF16, Format.F16], Exact = [Format.F32],
         Gradient = [Format.F32, Format.E4M3, Format.E5M2], State = [Format.F32, Format.BF16, Format.F16, Format.E4M3, Format.E5M2];
 
     private static readonly (string Role, Func<RecipeSpec, Format> Get, Format[] Allowed)[] Roles =
@@ -47,6 +47,9 @@ internal static class RecipeRoles
             "Payload" => recipe with { Payload = (Format)number },
             "Scaling" => recipe with { Scaling = (ScalePolicy)number },
             "Copies" => recipe with { Copies = (WeightCopies)number },
+            "LossScaling" => recipe with { LossScaling = (LossScaling)number },
+            "InitialLossScale" => recipe with { InitialLossScale = number },
+            "GrowthInterval" => recipe with { GrowthInterval = number },
             "AmaxHistory" => recipe with { AmaxHistory = number },
             "Margin" => recipe with { Margin = number },
             "PowerOfTwoScales" => recipe with { PowerOfTwoScales = flag },
@@ -95,12 +98,17 @@ internal static class RecipeRoles
 
         if (recipe.Master != Format.F32 && recipe.Weight == Format.F32)
         {
-            return ("Master", "GEMMs read F32 weights in place, so Master must be F32 unless Weight is BF16 or FP8");
+            return ("Master", "GEMMs read F32 weights in place, so Master must be F32 unless Weight is BF16, F16 or FP8");
         }
 
         if (recipe.Copies != WeightCopies.PerStep && !recipe.ScaledStates)
         {
             return ("Copies", "copies of weights can only be left out where the optimizer keeps their scales; make Master, WeightGradient or a moment smaller than F32, or use 'WeightCopies.PerStep'");
+        }
+
+        if (LossScaleConflict(recipe) is { } scaling)
+        {
+            return scaling;
         }
 
         return recipe.Head != recipe.Compute ? ("Head", "Head must have the format of Compute, " + recipe.Compute)
@@ -123,4 +131,14 @@ internal static class RecipeRoles
             : recipe.Scaling == ScalePolicy.Block && !recipe.PromoteBackward ? ("PromoteBackward", $"{scaling} applies scales where products promote, so PromoteBackward must be true")
             : null;
     }
+
+    /// <summary>F16 overflows where BF16 does not; overflow is found by a gradient norm that is not finite, and casts to FP8 saturate.</summary>
+    private static (string Role, string Reason)? LossScaleConflict(RecipeSpec recipe) =>
+        recipe.Compute == Format.F16 && recipe.UsesFp8 ? ("Compute", "casts to FP8 saturate, so an overflow of F16 would not be seen; Compute must be BF16 or F32 where products read FP8")
+        : recipe.Compute == Format.F16 && recipe.WeightGradient != Format.F32 ? ("WeightGradient", "sums of FP8 gradients are stored in Compute before they are cast, where F16 would overflow unseen; WeightGradient must be F32")
+        : recipe.LossScaling == LossScaling.None ? null
+        : recipe.Compute != Format.F16 ? ("LossScaling", "Compute is " + recipe.Compute + ", which has the range of F32, so 'LossScaling' must be 'LossScaling.None'")
+        : recipe.InitialLossScale is < 1 or > 1 << 24 || (recipe.InitialLossScale & (recipe.InitialLossScale - 1)) != 0 ? ("InitialLossScale", "InitialLossScale must be a power of two from 1 to 16777216")
+        : recipe.GrowthInterval is < 1 or > 1000000 ? ("GrowthInterval", "GrowthInterval must be between 1 and 1000000")
+        : null;
 }

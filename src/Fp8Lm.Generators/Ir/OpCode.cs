@@ -14,6 +14,8 @@ internal enum OpCode
     Gradient,
     LabelWeight,
     LossScale,
+    /// <summary>The loss scale that follows the run (recipes with loss scaling).</summary>
+    DynamicLossScale,
     /// <summary>The reciprocal scale of a master weight.</summary>
     MasterInverse,
     /// <summary>The reciprocal scale of a weight's gradient.</summary>

@@ -32,6 +32,7 @@ internal static class OpTable
         [OpCode.GradientInverse] = new(OpClass.Elementwise, 0),
         [OpCode.LabelWeight] = new(OpClass.Elementwise, 1),
         [OpCode.LossScale] = new(OpClass.Elementwise, 0),
+        [OpCode.DynamicLossScale] = new(OpClass.Elementwise, 0),
         [OpCode.Position] = new(OpClass.Elementwise, 0),
         [OpCode.Column] = new(OpClass.Elementwise, 0),
         [OpCode.Uniform] = new(OpClass.Elementwise, 0),

@@ -216,7 +216,7 @@ internal sealed class BodyBuilder
                 names[value] = name = Fresh("x");
                 statements.Add(Load(name, FusionPlan.Peel(value.Node.Inputs[0]), null));
                 return name;
-            case OpCode.LabelWeight or OpCode.LossScale or OpCode.MasterInverse or OpCode.GradientInverse or OpCode.Position or OpCode.Column or OpCode.Uniform or OpCode.IsLabel:
+            case OpCode.LabelWeight or OpCode.LossScale or OpCode.DynamicLossScale or OpCode.MasterInverse or OpCode.GradientInverse or OpCode.Position or OpCode.Column or OpCode.Uniform or OpCode.IsLabel:
                 names[value] = name = Fresh("v");
                 statements.Add(new SpecialStatement(name, value.Node, SpecialParam(value.Node)));
                 return name;
@@ -289,6 +289,8 @@ internal sealed class BodyBuilder
         {
             case OpCode.LossScale:
                 return context.Fixed(program, "state", ElementType.State, "s.State", false);
+            case OpCode.DynamicLossScale:
+                return LoweringContext.LossScale(program);
             case OpCode.MasterInverse:
                 return context.StateScale(program, node.Data.Index, "MasterInverse", ElementType.F32, false);
             case OpCode.GradientInverse:

@@ -18,6 +18,8 @@ internal enum ElementType
     /// <summary>Bits of an amax.</summary>
     U32,
     State,
+    /// <summary>The loss scale of a run and the steps it has stood for.</summary>
+    LossScale,
     /// <summary>The table that kernels of the optimizer walk over.</summary>
     Segment,
     /// <summary>Elements of several formats.</summary>

@@ -181,6 +181,10 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
         return Param(program, name, type, argument, write, ours: true);
     }
 
+    /// <summary>Address of the loss scale that follows the run, one F32 for all chunks.</summary>
+    public static KernelParam LossScale(KernelProgram program) =>
+        Param(program, "loss_scale", ElementType.F32, "s.Workspace(WorkspacePart.LossScale)", false, ours: true);
+
     public KernelParam Layer(KernelProgram program) =>
         Param(program, "layer", ElementType.Int64, program.Group.Block.Loop is null ? "0" : "(nint)layer", false, ours: true);
 

@@ -11,7 +11,7 @@ internal static class ReservedNames
     {
         // Of the renderers.
         "acc", "block", "chunk", "column", "columns", "count", "data", "dims", "end", "epilogue", "finish", "first", "firstColumn", "firstRow", "kernel", "lane", "layer",
-        "label_weights", "labels", "line", "operands", "part", "pool", "row", "rows", "session", "slab", "start", "state", "store", "sums", "thread", "tile", "warp", "worker",
+        "label_weights", "labels", "loss_scale", "line", "operands", "part", "pool", "row", "rows", "session", "slab", "start", "state", "store", "sums", "thread", "tile", "warp", "worker",
         "accs", "alpha", "apply", "begin", "columns", "copy", "load", "prefetch", "read", "read_columns", "sum", "sum_row", "transposed", "turned", "fp8lm",
 
         // Of C#, with @ a legal field name.

@@ -36,6 +36,15 @@ public enum WeightCopies
     PerUse,
 }
 
+/// <summary>What the loss gradient is multiplied with.</summary>
+public enum LossScaling
+{
+    /// <summary>Nothing.</summary>
+    None,
+    /// <summary>A scale that is halved when the gradient overflows and doubled after a number of steps without overflow.</summary>
+    Dynamic,
+}
+
 /// <summary>
 /// A recipe is a table: the format of every tensor role, and how FP8 scales follow the data. Built-in recipes and a user's own are the
 /// same record; the passes look up roles and never ask for a recipe by name.
@@ -90,6 +99,12 @@ public sealed record RecipeSpec(
         Name = "Bf16", Compute = Format.BF16, Input = Format.BF16, Weight = Format.BF16, OutputGradient = Format.BF16, Head = Format.BF16,
     };
 
+    /// <summary>FP16 compute with dynamic loss scaling, everything else as <see cref="Bf16"/>: MetaSeq, Colossal-AI.</summary>
+    public static readonly RecipeSpec Fp16 = Fp32 with
+    {
+        Name = "Fp16", Compute = Format.F16, Input = Format.F16, Weight = Format.F16, OutputGradient = Format.F16, Head = Format.F16, LossScaling = LossScaling.Dynamic,
+    };
+
     /// <summary>FP8 GEMMs only, E4M3 forward and E5M2 gradients, delayed scaling.</summary>
     public static readonly RecipeSpec TransformerEngine = Bf16 with
     {
@@ -129,6 +144,17 @@ public sealed record RecipeSpec(
 
     /// <summary>How long copies of weights live.</summary>
     public WeightCopies Copies { get; init; }
+
+    /// <summary>What the loss gradient is multiplied with.</summary>
+    public LossScaling LossScaling { get; init; }
+
+    /// <summary>The loss scale of step 1, a power of two. The defaults are those of torch.amp.GradScaler.</summary>
+    public int InitialLossScale { get; init; } = 65536;
+
+    /// <summary>Steps in a row that count before the loss scale doubles.</summary>
+    public int GrowthInterval { get; init; } = 2000;
+
+    public bool ScalesLoss => LossScaling != LossScaling.None;
 
     /// <summary>Whether the optimizer keeps anything in fewer than 32 bits: it then works tensor by tensor, each state with a scale of its own.</summary>
     public bool ScaledStates => WeightGradient != Format.F32 || Master != Format.F32 || FirstMoment != Format.F32 || SecondMoment != Format.F32;

@@ -91,7 +91,7 @@ internal static class SizeCheck
                     long nearest = (value + 15) / 16 * 16;
                     Report("FP8L0402", node.Site, size.Name, extent.ToString(), Text(value), Text(nearest));
                 }
-                else if (!fp8 && recipe.Compute == Format.BF16 && value % 8 != 0)
+                else if (!fp8 && recipe.Compute != Format.F32 && value % 8 != 0)
                 {
                     Report("FP8L0404", node.Site, size.Name, extent.ToString(), Text(value));
                 }

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using System.Runtime.InteropServices;
 using Fp8Lm.Cpu;
 using Fp8Lm.Execution;
 using Fp8Lm.Training;
@@ -9,7 +10,7 @@ namespace Fp8Lm.Checkpoints;
 
 /// <summary>
 /// The state of a training run in one safetensors file. Weights carry their own names, so other tools read the file as a plain model;
-/// moments and FP8 state lie beside them under <c>adam.m.</c>, <c>adam.v.</c> and <c>fp8.</c>. Every tensor has the format in which it is kept: a number is the stored one
+/// moments, FP8 state and the loss scale lie beside them under <c>adam.m.</c>, <c>adam.v.</c>, <c>fp8.</c> and <c>loss_scale</c>. Every tensor has the format in which it is kept: a number is the stored one
 /// times its element of <c>fp8.state_scale_inverse</c> (rows: gradients, weights, first and second moments; a column per instance in the order of the model).
 /// </summary>
 public static class TrainingCheckpoint
@@ -18,6 +19,8 @@ public static class TrainingCheckpoint
     private const string SecondMoment = "adam.v.";
     private const string StateInverse = "fp8.state_scale_inverse";
     private const string Float = "F32";
+    private const string LossScale = "loss_scale";
+    private const string LossScaleSteps = "loss_scale.good_steps";
 
     /// <summary>Writes the state of a session, atomically.</summary>
     public static void Save(string path, Session session, ModelDefinition definition, ModelProgram program, CheckpointState state)
@@ -25,7 +28,7 @@ public static class TrainingCheckpoint
         ArgumentNullException.ThrowIfNull(session);
         ArgumentNullException.ThrowIfNull(state);
         session.Synchronize();
-        IEnumerable<TensorToWrite> tensors = Tensors(session, definition, program, training: true)
+        IEnumerable<TensorToWrite> tensors = Tensors(session, definition, program, training: true).Concat(LossScaleTensors(session))
             .Select(t => new TensorToWrite(t.Name, t.DataType, t.Shape, (offset, bytes) => session.CopyToHost(t.Address + (nint)offset, bytes)));
         SafetensorsWriter.Write(path, [.. tensors], state.ToMetadata());
     }
@@ -56,6 +59,7 @@ public static class TrainingCheckpoint
         if (!IsOf(state, program))
         {
             Convert(file, session, definition);
+            LoadLossScale(file, session);
             return state;
         }
 
@@ -67,7 +71,30 @@ public static class TrainingCheckpoint
             file.Read(entry, (offset, bytes) => session.CopyFromHost(bytes, target.Address + (nint)offset));
         }
 
+        LoadLossScale(file, session);
         return state;
+    }
+
+    /// <summary>The loss scale of recipes that have one: what the file says, whatever recipe wrote it, or where it says nothing that of step 1.</summary>
+    private static void LoadLossScale(SafetensorsFile file, Session session)
+    {
+        if (session.Plan.Program.LossScaling is null)
+        {
+            return;
+        }
+
+        if (!file.Header.Tensors.ContainsKey(LossScale))
+        {
+            session.ResetLossScale();
+            return;
+        }
+
+        var state = new LossScaleState();
+        file.Read(file.Require(LossScale, Float, 1), (_, bytes) => state.Scale = MemoryMarshal.Read<float>(bytes));
+        file.Read(file.Require(LossScaleSteps, "U32", 1), (_, bytes) => state.GoodSteps = MemoryMarshal.Read<uint>(bytes));
+        session.WriteLossScale(state.Scale is >= 1f and <= LossScaleState.Largest && (BitConverter.SingleToUInt32Bits(state.Scale) & 0x7FFFFF) == 0
+            ? state
+            : throw new CheckpointException(FormattableString.Invariant($"{file.Path}: tensor '{LossScale}' is {state.Scale}; expected a power of two from 1 to 2^126.")));
     }
 
     /// <summary>Whether a checkpoint was written with the recipe of a program, so that it holds all of its scales.</summary>
@@ -207,6 +234,18 @@ public static class TrainingCheckpoint
         }
 
         return tensors;
+    }
+
+    private static IEnumerable<StateTensor> LossScaleTensors(Session session)
+    {
+        if (session.Plan.Program.LossScaling is null)
+        {
+            yield break;
+        }
+
+        nint address = session.Workspace(WorkspacePart.LossScale);
+        yield return new StateTensor(LossScale, Float, [1], address + Marshal.OffsetOf<LossScaleState>(nameof(LossScaleState.Scale)));
+        yield return new StateTensor(LossScaleSteps, "U32", [1], address + Marshal.OffsetOf<LossScaleState>(nameof(LossScaleState.GoodSteps)));
     }
 
     private sealed record StateTensor(string Name, string DataType, long[] Shape, nint Address);

@@ -42,7 +42,8 @@ internal sealed class ConsoleProgress(IAnsiConsole console, long steps) : ITrain
         History?.Add(report);
         firstStep = firstStep < 0 ? report.Step : firstStep;
         string left = Units.Duration(report.Seconds / (report.Step - firstStep + 1) * (steps - report.Step));
-        string text = FormattableString.Invariant($"step {report.Step}/{steps}  loss {report.Loss:F4}  {report.TokensPerSecond:F0} tokens/s  {left} left");
+        string scale = report.LossScale is { } value ? FormattableString.Invariant($"loss scale {value}  ") : "";
+        string text = FormattableString.Invariant($"step {report.Step}/{steps}  loss {report.Loss:F4}  {scale}{report.TokensPerSecond:F0} tokens/s  {left} left");
         if (task is not null)
         {
             task.Value = report.Step;

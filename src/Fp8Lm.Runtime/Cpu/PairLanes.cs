@@ -53,6 +53,23 @@ public static unsafe class PairLanes
         return Simd.Keep(Vector256.Load(lanes), n);
     }
 
+    /// <summary>The same in a row of F16.</summary>
+    public static Vector256<float> LoadF16(ushort* row, long column, long rotated, long size, bool interleaved, int n)
+    {
+        if (n == 8 && Shift(InHead(column, size), rotated, size, interleaved) is var shift && shift != long.MaxValue)
+        {
+            return Simd.LoadF16(row + column + shift);
+        }
+
+        float* lanes = stackalloc float[8];
+        for (int i = 0; i < n; i++)
+        {
+            lanes[i] = Float16.ToSingle(row[Pair(column + i, rotated, size, interleaved)]);
+        }
+
+        return Simd.Keep(Vector256.Load(lanes), n);
+    }
+
     /// <summary><paramref name="n"/> columns from <paramref name="column"/> on of an F32 row of <paramref name="period"/> columns that repeats.</summary>
     public static Vector256<float> LoadTiled(float* row, long column, long period, int n)
     {
@@ -84,6 +101,24 @@ public static unsafe class PairLanes
         for (int i = 0; i < n; i++)
         {
             lanes[i] = BFloat16.ToSingle(row[(column + i) % period]);
+        }
+
+        return Simd.Keep(Vector256.Load(lanes), n);
+    }
+
+    /// <summary>The same in a row of F16.</summary>
+    public static Vector256<float> LoadTiledF16(ushort* row, long column, long period, int n)
+    {
+        long start = InHead(column, period);
+        if (start + 8 <= period)
+        {
+            return n == 8 ? Simd.LoadF16(row + start) : Simd.LoadF16Partial(row + start, n);
+        }
+
+        float* lanes = stackalloc float[8];
+        for (int i = 0; i < n; i++)
+        {
+            lanes[i] = Float16.ToSingle(row[(column + i) % period]);
         }
 
         return Simd.Keep(Vector256.Load(lanes), n);

@@ -7,7 +7,7 @@ using Fp8Lm.Execution;
 namespace Fp8Lm.Cuda;
 
 /// <summary>A GEMM operand as the copy engine sees it.</summary>
-/// <param name="Format">E4M3, E5M2 or BF16.</param>
+/// <param name="Format">E4M3, E5M2, BF16 or F16.</param>
 /// <param name="KMajor">Stored [rows, K]; otherwise [K, rows].</param>
 /// <param name="Rows">M or N.</param>
 /// <param name="K">Length of the sum.</param>
@@ -85,7 +85,12 @@ internal sealed unsafe class TensorMapTable : IDisposable
             (box[0], box[1]) = (PanelElements, PanelElements);
         }
 
-        TensorMapDataType type = layout.Format == ElementFormat.BF16 ? TensorMapDataType.BFloat16 : TensorMapDataType.UInt8;
+        TensorMapDataType type = layout.Format switch
+        {
+            ElementFormat.BF16 => TensorMapDataType.BFloat16,
+            ElementFormat.F16 => TensorMapDataType.Float16,
+            _ => TensorMapDataType.UInt8,
+        };
         int result = CudaDriver.TensorMapEncodeTiled(
             map, type, rank, address, dims, strides, box, elementStrides, 0, TensorMapSwizzle.Bytes128, TensorMapL2Promotion.Bytes256, 0);
         CudaException.ThrowIfFailed(

@@ -1,5 +1,6 @@
 using System;
 using System.Runtime.InteropServices;
+using Fp8Lm.Training;
 
 namespace Fp8Lm.Execution;
 
@@ -119,6 +120,7 @@ public abstract class ArenaSession : Session
         CopyFromHost(MemoryMarshal.AsBytes<float>(ones), ScaleArena);
         CopyFromHost(MemoryMarshal.AsBytes<float>(ones), ScaleInverseArena);
         CopyFromHost(MemoryMarshal.AsBytes<float>(maxima), ScaleMaximumArena);
+        this.ResetLossScale();
         if (Plan.ScaledStates)
         {
             float[] states = new float[4 * Plan.StateInstances];

@@ -55,6 +55,8 @@ public enum WorkspacePart
     StateAmax,
     /// <summary><see cref="StateSegment"/> [instances].</summary>
     Segments,
+    /// <summary><see cref="LossScaleState"/>; empty in recipes without loss scaling.</summary>
+    LossScale,
 }
 
 /// <summary>Where the instances of a buffer lie.</summary>
@@ -441,9 +443,10 @@ public sealed class MemoryPlan
         long scales = checked(ScaleSlots * sizeof(float));
         long states = ScaledStates ? checked(4 * StateInstances * sizeof(float)) : 0;
         long segments = ScaledStates ? checked(StateInstances * Unsafe.SizeOf<StateSegment>()) : 0;
+        long lossScale = Program.LossScaling is null ? 0 : Unsafe.SizeOf<LossScaleState>();
         long history = checked(scales * Math.Max(1, Program.Scaling?.HistoryLength ?? 1));
         ReadOnlySpan<long> bytes =
-            [Unsafe.SizeOf<StepState>(), batch, batch, batch, scales, scales, scales, history, scales, ReductionScratchBytes, states, states, states, segments];
+            [Unsafe.SizeOf<StepState>(), batch, batch, batch, scales, scales, scales, history, scales, ReductionScratchBytes, states, states, states, segments, lossScale];
         long offset = 0;
         for (int part = 0; part < bytes.Length; part++)
         {

@@ -133,6 +133,11 @@ public sealed record ParameterFormats(
 /// <param name="Margin">Scales are divided by 2^margin.</param>
 public sealed record ScalingInfo(bool Delayed, int HistoryLength, bool PowerOfTwo, int Margin);
 
+/// <summary>Dynamic loss scaling of a recipe.</summary>
+/// <param name="Initial">The loss scale of step 1, a power of two.</param>
+/// <param name="GrowthInterval">Steps in a row that count before it doubles.</param>
+public sealed record LossScalingInfo(int Initial, int GrowthInterval);
+
 /// <summary>A model as the generator emitted it; <c>Definition</c> of every <c>[Fp8Model]</c> class.</summary>
 public sealed record ModelDefinition(
     string Name, string[] Dims, ModelSizeInfo[] Sizes, ParameterInfo[] Parameters, int VocabularyParameter, Func<ModelProgram>[] Programs, string[] Recipes)

@@ -26,6 +26,9 @@ public abstract class ModelProgram
     /// <summary>The scaling policy; null for recipes without FP8.</summary>
     public abstract ScalingInfo? Scaling { get; }
 
+    /// <summary>Dynamic loss scaling; null for recipes without.</summary>
+    public virtual LossScalingInfo? LossScaling => null;
+
     /// <summary>Formats of what the optimizer keeps, by parameter; empty when all of it is F32.</summary>
     public virtual IReadOnlyList<ParameterFormats> ParameterFormats => [];
 

@@ -49,10 +49,12 @@ public struct StepState
 
     /// <summary>Global L2 norm of all gradients of this step, before clipping.</summary>
     public float GradientNorm;
-    /// <summary>What gradients are multiplied with: min(1, MaxGradientNorm / (GradientNorm + 1e-6)).</summary>
+    /// <summary>What gradients are multiplied with: min(1, MaxGradientNorm / (GradientNorm + 1e-6)), divided by <see cref="DynamicLossScale"/> in recipes with loss scaling.</summary>
     public float ClipFactor;
     /// <summary>Non-zero when the step is not to count (<see cref="Skipped"/>, <see cref="Halted"/>): the optimizer then leaves weights and moments as they are.</summary>
     public uint SkipStep;
+    /// <summary>Recipes with loss scaling: what the loss gradient of this step was multiplied with besides <see cref="LossScale"/>; the norm is that of gradients without it. Zero in others.</summary>
+    public float DynamicLossScale;
     /// <summary>Sum over rows of weighted losses since the host last cleared it.</summary>
     public double LossSum;
     /// <summary>Sum of label weights that went into <see cref="LossSum"/>.</summary>

@@ -8,7 +8,11 @@ namespace Fp8Lm.Training;
 /// <param name="Tokens">Tokens that the run has seen since step 1.</param>
 /// <param name="Seconds">Seconds that this process has spent in training steps.</param>
 /// <param name="TokensPerSecond">Tokens per second of this process's recent steps.</param>
-public sealed record StepReport(long Step, double Loss, float LearningRate, float GradientNorm, long Tokens, double Seconds, double TokensPerSecond);
+public sealed record StepReport(long Step, double Loss, float LearningRate, float GradientNorm, long Tokens, double Seconds, double TokensPerSecond)
+{
+    /// <summary>What the loss gradient of this step was multiplied with, in recipes with loss scaling; null in others. <see cref="GradientNorm"/> is that of gradients without it.</summary>
+    public float? LossScale { get; init; }
+}
 
 /// <summary>Told what training does, on the training thread.</summary>
 public interface ITrainingObserver

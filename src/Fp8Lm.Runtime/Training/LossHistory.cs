@@ -7,18 +7,22 @@ using System.Linq;
 namespace Fp8Lm.Training;
 
 /// <summary>
-/// The loss of every step, as <c>loss.csv</c> (one line a step, written as it happens) and <c>loss.svg</c> (for the eye) in the folder of the run.
+/// The loss of every step, as <c>loss.csv</c> (one line a step, written as it happens) and <c>loss.svg</c> (for the eye) in the folder of the run;
+/// in recipes with loss scaling also <c>loss_scale.csv</c>, the scale of every step.
 /// A resumed run keeps the lines up to its first step.
 /// </summary>
 public sealed class LossHistory : IDisposable
 {
     private const string Header = "step,train_loss,learning_rate,gradient_norm,tokens,seconds";
     private const string ValidationHeader = "step,val_loss";
+    private const string ScaleHeader = "step,loss_scale";
 
     private readonly List<(long Step, double Loss)> training = [];
     private readonly List<(long Step, double Loss)> validation = [];
     private readonly StreamWriter steps;
     private readonly StreamWriter evaluations;
+    private readonly Func<StreamWriter> openScales;
+    private StreamWriter? scales;
     private readonly string chart;
 
     /// <summary>Opens the history of a folder.</summary>
@@ -28,6 +32,7 @@ public sealed class LossHistory : IDisposable
     {
         steps = Open(Path.Combine(folder, "loss.csv"), Header, completedSteps, training);
         evaluations = Open(Path.Combine(folder, "val_loss.csv"), ValidationHeader, completedSteps, validation);
+        openScales = () => Open(Path.Combine(folder, "loss_scale.csv"), ScaleHeader, completedSteps, []);
         chart = Path.Combine(folder, "loss.svg");
     }
 
@@ -45,6 +50,11 @@ public sealed class LossHistory : IDisposable
         steps.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"{report.Step},{report.Loss:R},{report.LearningRate:R},{report.GradientNorm:R},{report.Tokens},{report.Seconds:F3}"));
+        if (report.LossScale is { } scale)
+        {
+            scales ??= openScales();
+            scales.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{report.Step},{scale:R}"));
+        }
     }
 
     /// <summary>Adds an evaluation.</summary>
@@ -63,6 +73,7 @@ public sealed class LossHistory : IDisposable
     {
         steps.Dispose();
         evaluations.Dispose();
+        scales?.Dispose();
     }
 
     private static StreamWriter Open(string path, string header, long completedSteps, List<(long Step, double Loss)> kept)

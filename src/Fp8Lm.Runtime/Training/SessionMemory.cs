@@ -32,6 +32,22 @@ internal static class SessionMemory
         session.Write(new ReadOnlySpan<uint>(in microStep), session.State + offset);
     }
 
+    /// <summary>The loss scale of the next step; only in recipes with loss scaling.</summary>
+    public static LossScaleState ReadLossScale(this Session session) => session.Read<LossScaleState>(session.Workspace(WorkspacePart.LossScale), 1)[0];
+
+    /// <summary>Writes the loss scale of the next step; only in recipes with loss scaling.</summary>
+    public static void WriteLossScale(this Session session, LossScaleState state) =>
+        session.Write(new ReadOnlySpan<LossScaleState>(in state), session.Workspace(WorkspacePart.LossScale));
+
+    /// <summary>The loss scale of step 1; nothing in recipes without loss scaling.</summary>
+    public static void ResetLossScale(this Session session)
+    {
+        if (session.Plan.Program.LossScaling is { } scaling)
+        {
+            session.WriteLossScale(new LossScaleState { Scale = scaling.Initial });
+        }
+    }
+
     /// <summary>Bytes of the amax histories.</summary>
     public static long HistoryElements(this Session session, ModelProgram program) => session.ScaleSlots * Math.Max(1, program.Scaling?.HistoryLength ?? 1);
 }

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using Fp8Lm.Execution;
+using Fp8Lm.Numerics;
 
 namespace Fp8Lm.Training;
 
@@ -96,8 +97,10 @@ public sealed class TextGenerator
                 return session.Read<float>(address, vocabulary);
             case ElementFormat.BF16:
                 return Array.ConvertAll(session.Read<ushort>(address, vocabulary), bits => BitConverter.UInt32BitsToSingle((uint)bits << 16));
+            case ElementFormat.F16:
+                return Array.ConvertAll(session.Read<ushort>(address, vocabulary), Float16.ToSingle);
             default:
-                throw new NotSupportedException($"Logits are stored as {buffer.Format}; generation reads F32 and BF16.");
+                throw new NotSupportedException($"Logits are stored as {buffer.Format}; generation reads F32, BF16 and F16.");
         }
     }
 

@@ -82,6 +82,7 @@ public sealed class Trainer
     /// <summary>Begins a fresh run from weights that <paramref name="weights"/> writes (all instances of all parameters).</summary>
     public void Start(Action<Session>? weights)
     {
+        session.ResetLossScale();
         weights?.Invoke(session);
         program.CastWeights(session);
         Calibrate();
@@ -215,13 +216,23 @@ public sealed class Trainer
         bool finite = state.SkipStep == 0 && double.IsFinite(loss) && float.IsFinite(state.GradientNorm);
         if (!finite)
         {
-            Refuse(step, loss, state);
+            if (double.IsFinite(state.LossSum) && state.DynamicLossScale > 1f)
+            {
+                Overflowed(step, state);
+            }
+            else
+            {
+                Refuse(step, loss, state);
+            }
         }
 
         Step = step;
         updates += state.SkipStep == 0 ? 1 : 0;
         tokens += session.Dims.Tokens * options.Accumulation;
-        observer.OnStep(new StepReport(step, loss, state.LearningRate, state.GradientNorm, tokens, clock.Seconds, clock.RecentRate));
+        observer.OnStep(new StepReport(step, loss, state.LearningRate, state.GradientNorm, tokens, clock.Seconds, clock.RecentRate)
+        {
+            LossScale = program.LossScaling is null ? null : state.DynamicLossScale,
+        });
     }
 
     private void ReadBatch(long step)
@@ -272,6 +283,15 @@ public sealed class Trainer
     };
 
     private uint MicroStep(long step, int micro) => unchecked((uint)(((step - 1) * options.Accumulation) + micro));
+
+    /// <summary>The loss scale was too large; the device has halved it. Steps queued behind have changed nothing, and are queued again with the right number of updates.</summary>
+    private void Overflowed(long step, StepState state)
+    {
+        runner!.Discard();
+        begun.Clear();
+        observer.OnMessage(FormattableString.Invariant(
+            $"Step {step}: the gradient overflows at loss scale {state.DynamicLossScale}. The step is skipped; the loss scale is {session.ReadLossScale().Scale} from now on."));
+    }
 
     private void Refuse(long step, double loss, StepState state)
     {

@@ -12,7 +12,14 @@ public sealed class RecipeDiagnosticTests
     [InlineData("new(Recipe.Fp8LmO2) { Payload = Format.[|FP8L0501:E4M3|] }")]
     [InlineData("new(Recipe.Fp32) { Master = Format.[|FP8L0503:F16|] }")]
     [InlineData("new(Recipe.TransformerEngine) { Copies = WeightCopies.[|FP8L0503:PerUse|] }")]
-    [InlineData("new(Recipe.Bf16) { Compute = Format.[|FP8L0501:F16|] }")]
+    [InlineData("new(Recipe.Bf16) { Compute = Format.[|FP8L0501:E4M3|] }")]
+    [InlineData("new(Recipe.Bf16) { Input = Format.[|FP8L0503:F16|] }")]
+    [InlineData("new(Recipe.TransformerEngine) { Compute = Format.[|FP8L0503:F16|], Head = Format.F16 }")]
+    [InlineData("new(Recipe.Fp16) { WeightGradient = Format.[|FP8L0503:E4M3|] }")]
+    [InlineData("new(Recipe.Bf16) { LossScaling = LossScaling.[|FP8L0503:Dynamic|] }")]
+    [InlineData("new(Recipe.Fp16) { InitialLossScale = [|FP8L0503:1000|] }")]
+    [InlineData("new(Recipe.Fp16) { InitialLossScale = [|FP8L0503:0|] }")]
+    [InlineData("new(Recipe.Fp16) { GrowthInterval = [|FP8L0503:0|] }")]
     [InlineData("new(Recipe.TransformerEngine) { Weight = Format.[|FP8L0503:BF16|] }")]
     [InlineData("new(Recipe.TransformerEngine) { Scaling = ScalePolicy.[|FP8L0503:None|] }")]
     [InlineData("new(Recipe.Bf16) { Scaling = ScalePolicy.[|FP8L0503:Current|] }")]
@@ -55,6 +62,13 @@ public sealed class RecipeDiagnosticTests
     [InlineData("new(Recipe.Fp8LmO2) { Scaling = ScalePolicy.Rowwise, AmaxHistory = 0 }")]
     [InlineData("new(Recipe.Fp8LmO3) { Scaling = ScalePolicy.Block, AmaxHistory = 0, PromoteForward = true, Master = Format.E4M3 }")]
     public Task GroupedScales(string recipe) => DiagnosticTest.Verify(Model("Recipe.Rowwise, Recipe.BlockScaled", "[ModelRecipe] static readonly RecipeDefinition Mine = " + recipe + ";"));
+
+    /// <summary>FP16 with loss scaling of one's own, without, and with states of 16 bits.</summary>
+    [Theory]
+    [InlineData("new(Recipe.Fp16) { InitialLossScale = 1, GrowthInterval = 1000000 }")]
+    [InlineData("new(Recipe.Fp16) { LossScaling = LossScaling.None }")]
+    [InlineData("new(Recipe.Fp16) { Master = Format.F16, FirstMoment = Format.E4M3, SecondMoment = Format.F16, Copies = WeightCopies.PerUse }")]
+    public Task LossScales(string recipe) => DiagnosticTest.Verify(Model("Recipe.Fp16", "[ModelRecipe] static readonly RecipeDefinition Mine = " + recipe + ";"));
 
     /// <summary>Table 6 of FP8-LM.</summary>
     [Theory]

@@ -11,7 +11,7 @@ namespace Fp8Lm.Generators.Tests.Harness;
 internal static class CompilerTest
 {
     /// <summary>Every built-in recipe.</summary>
-    public static readonly RecipeSpec[] Recipes = [RecipeSpec.Fp32, RecipeSpec.Bf16, RecipeSpec.TransformerEngine, RecipeSpec.TransformerEngineCurrent,
+    public static readonly RecipeSpec[] Recipes = [RecipeSpec.Fp32, RecipeSpec.Bf16, RecipeSpec.Fp16, RecipeSpec.TransformerEngine, RecipeSpec.TransformerEngineCurrent,
         RecipeSpec.Rowwise, RecipeSpec.BlockScaled, RecipeSpec.Fp8LmO1, RecipeSpec.Fp8LmO2, RecipeSpec.Fp8LmO3];
 
     /// <summary>Whole architectures by name.</summary>

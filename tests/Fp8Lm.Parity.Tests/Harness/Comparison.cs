@@ -36,7 +36,7 @@ internal static class Comparison
     }
 
     /// <summary>Whether products of a recipe read 8 bits.</summary>
-    public static bool IsFp8(string recipe) => recipe is not ("Fp32" or "Bf16");
+    public static bool IsFp8(string recipe) => recipe is not ("Fp32" or "Bf16" or "Fp16");
 
     private static Draw Run(Problem problem, Func<Problem, ModelRun> start)
     {

@@ -110,9 +110,11 @@ internal sealed class ModelRun : IDisposable
         return logits;
     }
 
-    /// <summary>Gradients by parameter, layer and element.</summary>
+    /// <summary>Gradients by parameter, layer and element, without the loss scale.</summary>
     public double[][][] Gradients() => [.. problem.Weights.Select((p, index) => p.Select((l, layer) =>
-        System.Array.ConvertAll(Session.ReadParameter(ArenaKind.Gradients, index, layer), v => (double)v)).ToArray())];
+        System.Array.ConvertAll(Session.ReadParameter(ArenaKind.Gradients, index, layer), v => v / LossScale)).ToArray())];
+
+    private double LossScale => Program.LossScaling is null ? 1 : Session.ReadLossScale().Scale;
 
     /// <summary>The bytes of all gradients.</summary>
     public byte[] GradientBytes() => Session.Read<byte>(Session.GradientArena, Session.Plan.Bytes(ArenaKind.Gradients));

@@ -60,6 +60,7 @@ internal static class StoredValue
     {
         Generators.Model.Format.F32 => BitConverter.ToSingle(bytes),
         Generators.Model.Format.BF16 => BFloat16.ToSingle(BitConverter.ToUInt16(bytes)),
+        Generators.Model.Format.F16 => Float16.ToSingle(BitConverter.ToUInt16(bytes)),
         Generators.Model.Format.E4M3 => E4M3.ToSingle(bytes[0]),
         Generators.Model.Format.E5M2 => E5M2.ToSingle(bytes[0]),
         _ => throw new NotSupportedException($"{format}"),

@@ -163,7 +163,7 @@ internal sealed class GraphInterpreter
                 // Before the first micro-batch of a step.
                 System.Array.Clear(y.Data);
                 break;
-            case OpCode.MasterInverse or OpCode.GradientInverse:
+            case OpCode.MasterInverse or OpCode.GradientInverse or OpCode.DynamicLossScale:
                 y.Data[0] = 1;
                 break;
             case OpCode.LossScale:

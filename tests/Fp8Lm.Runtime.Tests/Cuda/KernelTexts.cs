@@ -179,6 +179,11 @@ internal static class KernelTexts
         "optim/gradient_norm.cuh", "optim::GradientNorm", "const float* grad, long long count, StepState* state, void* scratch",
         "grad, count, state, scratch");
 
+    public static string GradientNormOfScaledLoss { get; } = Library(
+        "optim/gradient_norm.cuh", "optim::GradientNorm",
+        "const float* grad, long long count, StepState* state, void* scratch, optim::LossScaleState* loss_scale, long long growth_interval",
+        "grad, count, state, scratch, loss_scale, growth_interval");
+
     public static string AdamW { get; } = Library(
         "optim/adamw.cuh", "optim::AdamW",
         "float* master, const float* grad, float* m, float* v, long long count, long long decay, StepState* state",

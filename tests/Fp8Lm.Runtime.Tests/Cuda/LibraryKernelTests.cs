@@ -153,6 +153,42 @@ public sealed class LibraryKernelTests
         Assert.Equal(StepState.Halted, harness.Download<StepState>(1)[0].SkipStep);
     }
 
+    /// <summary>Overflows, halted steps, a loss that is not finite, and growth: after every step the device has the scale and the state that the CPU has.</summary>
+    [Fact]
+    public void TheLossScaleFollowsTheRuleOfTheCpu()
+    {
+        Gpu.Require();
+        const int Count = 1000, GrowthInterval = 3;
+        using KernelHarness harness = Library(
+            KernelKind.GradientNorm, KernelTexts.GradientNormOfScaledLoss, ["grad", "count", "state", "scratch", "loss_scale", "growth_interval"],
+            F32(Count), State(), new TestBuffer(ElementFormat.E4M3, MemoryPlan.ReductionScratchBytes), new TestBuffer(ElementFormat.E4M3, Unsafe.SizeOf<LossScaleState>()));
+        harness.Upload(2, new byte[MemoryPlan.ReductionScratchBytes]);
+        LossScaleState expected = new() { Scale = 4 };
+        harness.Upload(3, [expected]);
+        // G: counts, O: overflow, H: behind an overflow, L: the loss is not finite.
+        foreach (char step in "GGGGOHGOOOGGGGGGLG")
+        {
+            float[] gradient = TestNumbers.Random(step, Count, ElementFormat.F32, integers: false);
+            gradient[7] = step is 'O' or 'H' ? float.PositiveInfinity : gradient[7];
+            double norm = Math.Sqrt(gradient.Sum(x => (double)x * x)) / expected.Scale;
+            harness.Upload(0, gradient);
+            harness.Upload(1, [new StepState { MaxGradientNorm = 0.5f, SkipStep = step == 'H' ? StepState.Skipped : 0, LossSum = step == 'L' ? double.NaN : 1 }]);
+            harness.Launch(harness[0], Count, harness[1], harness[2], harness[3], GrowthInterval);
+
+            StepState state = harness.Download<StepState>(1)[0];
+            Assert.Equal(step switch { 'G' => 0u, 'H' => StepState.Halted, _ => StepState.Skipped }, state.SkipStep);
+            Assert.Equal(expected.Scale, state.DynamicLossScale);
+            if (double.IsFinite(norm))
+            {
+                Assert.Equal(norm, state.GradientNorm, norm * 1e-6);
+                Assert.Equal(Math.Min(1, 0.5 / (norm + 1e-6)) / expected.Scale, state.ClipFactor, 1e-6);
+            }
+
+            expected = step == 'H' ? expected : expected.Next(double.IsFinite(norm), step == 'G', GrowthInterval);
+            Assert.Equal(expected, harness.Download<LossScaleState>(3)[0]);
+        }
+    }
+
     [Fact]
     public void ALossThatIsNotFiniteSkipsTheStep()
     {

@@ -64,6 +64,20 @@ public sealed partial class HeaderTests
     }
 
     [Fact]
+    public void TheLossScaleHasTheSameLayoutOnBothSides()
+    {
+        Needs.Nvrtc();
+        Assert.Equal(
+            typeof(LossScaleState).GetFields(BindingFlags.Public | BindingFlags.Instance).Select(field => $"{CudaType(field.FieldType)} {field.Name}"),
+            Field().Matches(Library.Headers["fp8lm/optim/loss_scale.cuh"]).Select(match => match.Groups[1].Value));
+        string largest = LossScaleState.Largest.ToString("R", System.Globalization.CultureInfo.InvariantCulture);
+        _ = KernelCompiler.Compile(
+            $"#include <fp8lm/optim/loss_scale.cuh>\nstatic_assert(sizeof(fp8lm::optim::LossScaleState) == {Marshal.SizeOf<LossScaleState>()}, \"size\");\n"
+            + $"static_assert(fp8lm::optim::LossScaleState::kLargest == {largest}f, \"largest\");\nextern \"C\" __global__ void nothing() {{}}",
+            []);
+    }
+
+    [Fact]
     public void ASegmentHasTheSameLayoutOnBothSides()
     {
         Needs.Nvrtc();

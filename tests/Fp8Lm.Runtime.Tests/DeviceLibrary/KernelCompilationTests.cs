@@ -19,7 +19,7 @@ public sealed class KernelCompilationTests
 
     public static TheoryData<string> LibraryKernels =>
     [
-        KernelTexts.EmbeddingGradient, KernelTexts.PositionGradient, KernelTexts.ColumnSumFinish, KernelTexts.LossSum, KernelTexts.GradientNorm,
+        KernelTexts.EmbeddingGradient, KernelTexts.PositionGradient, KernelTexts.ColumnSumFinish, KernelTexts.LossSum, KernelTexts.GradientNorm, KernelTexts.GradientNormOfScaledLoss,
         KernelTexts.AdamW, KernelTexts.ScaleUpdate, KernelTexts.Row(4096, 768),
         KernelTexts.ScaledAdam("f16, e4m3, float, float", store: false), KernelTexts.ScaledAdam("f16, e4m3, float, float", store: true),
         KernelTexts.ScaledAdam("f16, e4m3, e4m3, f16", store: false), KernelTexts.ScaledAdam("f16, e4m3, e4m3, f16", store: true),
@@ -36,7 +36,7 @@ public sealed class KernelCompilationTests
     public void GemmsUseTheirInstructions(ElementFormat a, ElementFormat b, bool aKMajor, bool bKMajor, bool promote)
     {
         CompiledKernel kernel = Compile(KernelTexts.Gemm(a, b, aKMajor, bKMajor, promote, 4096, 4096, 4096, 4096, 4096));
-        AssertInstruction(kernel, a switch { ElementFormat.F32 => "FFMA", ElementFormat.BF16 => "HGMMA", _ => "QGMMA" });
+        AssertInstruction(kernel, a switch { ElementFormat.F32 => "FFMA", ElementFormat.BF16 or ElementFormat.F16 => "HGMMA", _ => "QGMMA" });
     }
 
     /// <summary>Every tile of the table in <c>gemm/tile.cuh</c>; one block of K makes straight code of the loop, which ptxas sees otherwise.</summary>
@@ -94,6 +94,11 @@ public sealed class KernelCompilationTests
     [InlineData(ElementFormat.BF16, 128, 200)]
     [InlineData(ElementFormat.BF16, 96, 0)]
     [InlineData(ElementFormat.BF16, 256, 0)]
+    [InlineData(ElementFormat.F16, 64, 0)]
+    [InlineData(ElementFormat.F16, 128, 0)]
+    [InlineData(ElementFormat.F16, 128, 200)]
+    [InlineData(ElementFormat.F16, 96, 0)]
+    [InlineData(ElementFormat.F16, 256, 0)]
     [InlineData(ElementFormat.F32, 64, 0)]
     [InlineData(ElementFormat.F32, 256, 0)]
     public void AttentionUsesItsInstructions(ElementFormat format, int headSize, int window, int sequence = 1024)

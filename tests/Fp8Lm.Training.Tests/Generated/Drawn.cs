@@ -3,7 +3,7 @@ using static Fp8Lm.Ops;
 namespace Fp8Lm.Training.Tests.Generated;
 
 /// <summary>A small compiled model with everything that a resumed run must find again: tied weights, dropout, repeated layers, scales of carried values, a label weight.</summary>
-[Fp8Model(Recipes = [Recipe.TransformerEngine, Recipe.TransformerEngineCurrent, Recipe.Rowwise, Recipe.BlockScaled, Recipe.Bf16, Recipe.Fp32, Recipe.Fp8LmO1, Recipe.Fp8LmO2, Recipe.Fp8LmO3])]
+[Fp8Model(Recipes = [Recipe.TransformerEngine, Recipe.TransformerEngineCurrent, Recipe.Rowwise, Recipe.BlockScaled, Recipe.Bf16, Recipe.Fp16, Recipe.Fp32, Recipe.Fp8LmO1, Recipe.Fp8LmO2, Recipe.Fp8LmO3])]
 public partial class Drawn
 {
     static readonly Dim Vocab = new(), Width = new(), Heads = new(), Layers = new();
@@ -18,6 +18,12 @@ public partial class Drawn
 
     // FP8-LM's optimizer under DeepSeek-V3's products.
     [ModelRecipe] static readonly RecipeDefinition BlockO2 = new(Recipe.Fp8LmO2) { Scaling = ScalePolicy.Block, AmaxHistory = 0, PromoteForward = true };
+
+    // Loss scales that overflow at once and grow soon; none; the smallest; and states of 16 bits beside FP16 compute.
+    [ModelRecipe] static readonly RecipeDefinition EagerLossScale = new(Recipe.Fp16) { InitialLossScale = 1 << 24, GrowthInterval = 3 };
+    [ModelRecipe] static readonly RecipeDefinition WithoutLossScale = new(Recipe.Fp16) { LossScaling = LossScaling.None };
+    [ModelRecipe] static readonly RecipeDefinition LeastLossScale = new(Recipe.Fp16) { InitialLossScale = 1, GrowthInterval = 1000000 };
+    [ModelRecipe] static readonly RecipeDefinition Fp16States = new(Recipe.Fp16) { Master = Format.F16, FirstMoment = Format.BF16, SecondMoment = Format.F16 };
 
     readonly Weight tokens = new(Vocab, Width);
     readonly Repeat<DrawnLayer> layers = new(Layers, () => new DrawnLayer(Width, Heads));

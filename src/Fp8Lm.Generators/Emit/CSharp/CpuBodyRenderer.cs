@@ -188,7 +188,7 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
         {
             case LoadStatement load:
                 string pointer = $"{load.Param.Name}[{CpuText.Base(load.Access, program, load.Ids)}]";
-                w.Line($"float {load.Result} = {(load.Param.Type == ElementType.F32 ? pointer : $"BFloat16.ToSingle({pointer})")};");
+                w.Line($"float {load.Result} = {CpuText.Value(load.Param, pointer)};");
                 break;
             case ConstantStatement constant:
                 w.Line($"float {constant.Result} = {CpuText.Constant(constant.Data)};");
@@ -215,7 +215,7 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
     private string Scalar(SpecialStatement special) => special.Node.Op switch
     {
         OpCode.LossScale => "state->LossScale",
-        OpCode.MasterInverse or OpCode.GradientInverse => "*" + special.Param!.Name,
+        OpCode.MasterInverse or OpCode.GradientInverse or OpCode.DynamicLossScale => "*" + special.Param!.Name,
         OpCode.LabelWeight => "labels[row] < 0 ? 0f : label_weights[row]",
         OpCode.Position => "(float)(row % Sequence)",
         OpCode.Uniform => $"Dropout.Factor(state, {CpuText.N(special.Node.Data.Index)}u, (uint)layer, (uint)row, {CpuText.Number(special.Node.Data.Number)})[0]",
@@ -258,7 +258,7 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
             case LoadStatement { Access.Period: DimExpr period } load:
                 return $"PairLanes.LoadTiled{CpuText.Suffix(load.Param.Type)}({load.Result}p, {column}, {CpuText.Print(period)}, {(partial.Length > 0 ? "n" : "8")})";
             case LoadStatement { Access.Column: false } load:
-                return $"Vector256.Create({(load.Param.Type == ElementType.F32 ? $"*{load.Result}p" : $"BFloat16.ToSingle(*{load.Result}p)")})";
+                return $"Vector256.Create({CpuText.Value(load.Param, $"*{load.Result}p")})";
             case LoadStatement load:
                 return When(load.When, $"Simd.Load{CpuText.Suffix(load.Param.Type)}{partial}({load.Result}p + j{n})");
             case ConstantStatement constant:

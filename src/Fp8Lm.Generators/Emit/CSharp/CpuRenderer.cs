@@ -32,7 +32,7 @@ internal static class CpuRenderer
             };
             // The element format of the second argument is not in the address.
             KernelParam value = program.Params.First(p => p.Name == "d_y");
-            string format = program.Group.Anchor.Op == OpCode.AccumulateColumnSum ? "" : value.Type == ElementType.BF16 ? "BF16" : "F32";
+            string format = program.Group.Anchor.Op == OpCode.AccumulateColumnSum ? "" : value.Type == ElementType.F32 ? "F32" : CpuText.Suffix(value.Type);
             w.Line($"private static void {program.Name}(DimBinding d, nint* a, CpuPool pool) => CpuKernels.{method}{format}(d, a, pool);");
             return w.ToString();
         }

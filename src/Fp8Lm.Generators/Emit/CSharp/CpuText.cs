@@ -31,6 +31,14 @@ internal static class CpuText
 
     public static string Suffix(Format format) => Types[LoweringContext.TypeOf(format)].Suffix;
 
+    /// <summary>One stored element as a float.</summary>
+    public static string Value(KernelParam param, string element) => param.Type switch
+    {
+        ElementType.F32 => element,
+        ElementType.F16 => $"Float16.ToSingle({element})",
+        _ => $"BFloat16.ToSingle({element})",
+    };
+
     public static string N(int number) => number.ToString(CultureInfo.InvariantCulture);
 
     public static string Number(double number)

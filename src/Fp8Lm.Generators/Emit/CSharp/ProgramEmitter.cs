@@ -68,6 +68,11 @@ internal sealed class ProgramEmitter
         string scaling = !Casts ? "null"
             : $"new({(recipe.Scaling == ScalePolicy.Delayed ? "true" : "false")}, {ProgramText.N(recipe.AmaxHistory)}, {(recipe.PowerOfTwoScales ? "true" : "false")}, {ProgramText.N(recipe.Margin)})";
         w.Line($"public override ScalingInfo? Scaling => {scaling};").Line();
+        if (recipe.ScalesLoss)
+        {
+            w.Line($"public override LossScalingInfo? LossScaling => new({ProgramText.N(recipe.InitialLossScale)}, {ProgramText.N(recipe.GrowthInterval)});").Line();
+        }
+
         if (Graph.Blocks.Any(b => b.Loop is { Checkpoint: true }))
         {
             w.Line("public override bool PrefersCheckpointing => true;").Line();
@@ -281,11 +286,14 @@ internal sealed class ProgramEmitter
         }
     }
 
+    /// <summary>What the norm needs to take the loss scale out of the gradients and to derive the next one.</summary>
+    private string LossScale() => compiled.Recipe.ScalesLoss ? $", s.Workspace(WorkspacePart.LossScale), {ProgramText.N(compiled.Recipe.GrowthInterval)}" : "";
+
     /// <summary>All parameters in one or two runs of F32 elements.</summary>
     private void OptimizeFlat()
     {
         w.Line("nint decayed = (nint)s.DecayedElements, rest = (nint)(s.ParameterElements - s.DecayedElements), offset = decayed * sizeof(float);");
-        w.Line("s.Launch(K.gradient_norm, s.GradientArena, (nint)s.ParameterElements, s.State, s.ReductionScratch);");
+        w.Line($"s.Launch(K.gradient_norm, s.GradientArena, (nint)s.ParameterElements, s.State, s.ReductionScratch{LossScale()});");
         w.Open("if (decayed > 0)").Line("s.Launch(K.adamw, s.MasterArena, s.GradientArena, s.FirstMomentArena, s.SecondMomentArena, decayed, 1, s.State);").Close();
         w.Open("if (rest > 0)").Line("s.Launch(K.adamw, s.MasterArena + offset, s.GradientArena + offset, s.FirstMomentArena + offset, s.SecondMomentArena + offset, rest, 0, s.State);").Close();
     }
@@ -304,7 +312,7 @@ internal sealed class ProgramEmitter
         };
         w.Line("nint count = (nint)s.Plan.StateInstances, tiles = (nint)s.Plan.StateTiles, segments = s.Workspace(WorkspacePart.Segments);");
         w.Line("nint scale = s.Workspace(WorkspacePart.StateScale), inverse = s.Workspace(WorkspacePart.StateScaleInverse), amax = s.Workspace(WorkspacePart.StateAmax);");
-        w.Line("s.Launch(K.gradient_norm, s.GradientArena, segments, count, tiles, inverse, amax, s.State, s.ReductionScratch);");
+        w.Line($"s.Launch(K.gradient_norm, s.GradientArena, segments, count, tiles, inverse, amax, s.State, s.ReductionScratch{LossScale()});");
         w.Line($"s.Launch(K.adamw_amax, {Arenas}, inverse, amax, s.State);");
         w.Line($"s.Launch(K.adamw_store, {Arenas}, scale, inverse, amax, s.State);");
         w.Line($"s.Launch(K.state_scales, segments, count, scale, inverse, amax, s.ScaleArena, s.ScaleInverseArena, {ProgramText.N(Maximum(r.Master))}, {ProgramText.N(Maximum(r.FirstMoment))}, {ProgramText.N(Maximum(r.SecondMoment))}, {ProgramText.N(Maximum(r.Weight))});");

@@ -61,6 +61,31 @@ internal sealed class PrecisionAssignment
         {
             GradientStorage.Run(graph, recipe.WeightGradient);
         }
+
+        if (recipe.ScalesLoss)
+        {
+            ScaleLoss();
+        }
+    }
+
+    /// <summary>The gradients of losses, and so all others, are multiplied by the scale that the end of the step before left in memory.</summary>
+    private void ScaleLoss()
+    {
+        foreach (Node scale in graph.Nodes.Where(n => n.Op == OpCode.LossScale).ToList())
+        {
+            Block block = scale.Block;
+            List<Node> users = [.. block.Nodes.Where(n => n.Inputs.Contains(scale.Out()))];
+            int at = block.Nodes.IndexOf(scale) + 1, before = block.Nodes.Count;
+            Value dynamic = graph.Add(block, OpCode.DynamicLossScale, [], [TensorType.Scalar], site: scale.Site, label: scale.Label).Out();
+            Value product = graph.Add(block, OpCode.Mul, [scale.Out(), dynamic], [TensorType.Scalar], site: scale.Site, label: scale.Label).Out();
+            List<Node> added = block.Nodes.GetRange(before, block.Nodes.Count - before);
+            block.Nodes.RemoveRange(before, added.Count);
+            block.Nodes.InsertRange(at, added);
+            foreach (Node user in users)
+            {
+                user.Inputs = [.. user.Inputs.Select(i => i.Equals(scale.Out()) ? product : i)];
+            }
+        }
     }
 
     /// <summary>The products of linears whose weight opts out of FP8. Two weights may share a product of gradients; then one that opts out decides.</summary>

@@ -22,11 +22,17 @@ public static unsafe partial class CpuKernels
     /// <summary><see cref="EmbeddingGradientF32"/> of a BF16 dY.</summary>
     public static void EmbeddingGradientBF16(DimBinding dims, nint* args, CpuPool pool) => EmbeddingGradient<BF16Decoder>(args, pool);
 
+    /// <summary><see cref="EmbeddingGradientF32"/> of an F16 dY.</summary>
+    public static void EmbeddingGradientF16(DimBinding dims, nint* args, CpuPool pool) => EmbeddingGradient<F16Decoder>(args, pool);
+
     /// <summary>grad[position] += sum over the batch of dY. Arguments: dY F32 [batch, sequence, columns]; grad F32 [sequence, columns]; batch; sequence; columns.</summary>
     public static void PositionGradientF32(DimBinding dims, nint* args, CpuPool pool) => PositionGradient<F32Decoder>(args, pool);
 
     /// <summary><see cref="PositionGradientF32"/> of a BF16 dY.</summary>
     public static void PositionGradientBF16(DimBinding dims, nint* args, CpuPool pool) => PositionGradient<BF16Decoder>(args, pool);
+
+    /// <summary><see cref="PositionGradientF32"/> of an F16 dY.</summary>
+    public static void PositionGradientF16(DimBinding dims, nint* args, CpuPool pool) => PositionGradient<F16Decoder>(args, pool);
 
     /// <summary>grad[column] += sum over slabs, in their order. Arguments: partial F32 [slabs, columns]; slabs; columns; grad F32 [columns].</summary>
     public static void ColumnSumFinish(DimBinding dims, nint* args, CpuPool pool)

@@ -32,10 +32,18 @@ public static unsafe partial class CpuKernels
     /// Global norm of the gradients, clip factor and skip flag; a flag that still stands becomes <see cref="StepState.Halted"/>. Arguments: grad F32 [count]; count; <see cref="StepState"/>; scratch of 32 KiB.
     /// Blocks of fixed size are summed in F64 and added in their order.
     /// </summary>
-    public static void GradientNorm(DimBinding dims, nint* args, CpuPool pool)
+    public static void GradientNorm(DimBinding dims, nint* args, CpuPool pool) => FinishNorm((StepState*)args[2], Math.Sqrt(SumOfSquares(args, pool)), 1f);
+
+    /// <summary>
+    /// <see cref="GradientNorm"/> of gradients that were multiplied by a loss scale: norm and clipping are those of gradients without it, the clip factor takes it out
+    /// of them, and the loss scale of the next step is derived (<see cref="LossScaleState.Next"/>). Arguments: as <see cref="GradientNorm"/>; then <see cref="LossScaleState"/>; growth interval.
+    /// </summary>
+    public static void GradientNormOfScaledLoss(DimBinding dims, nint* args, CpuPool pool) =>
+        FinishNorm((StepState*)args[2], SumOfSquares(args, pool), (LossScaleState*)args[4], args[5]);
+
+    private static double SumOfSquares(nint* args, CpuPool pool)
     {
         long count = args[1];
-        var state = (StepState*)args[2];
         double* partial = (double*)args[3];
         long block = Math.Max(NormBlock, (((count + NormBlocks - 1) / NormBlocks) + Lanes - 1) / Lanes * Lanes);
         int blocks = checked((int)((count + block - 1) / block));
@@ -48,15 +56,27 @@ public static unsafe partial class CpuKernels
             sum += partial[i];
         }
 
-        FinishNorm(state, sum);
+        return sum;
     }
 
-    private static void FinishNorm(StepState* state, double sum)
+    private static void FinishNorm(StepState* state, double sum, LossScaleState* lossScale, long growthInterval)
     {
-        float norm = (float)Math.Sqrt(sum);
+        float scale = lossScale->Scale, norm = (float)(Math.Sqrt(sum) / scale);
+        FinishNorm(state, norm, 1f / scale);
+        state->DynamicLossScale = scale;
+        if (state->SkipStep != StepState.Halted)
+        {
+            *lossScale = lossScale->Next(float.IsFinite(norm), state->SkipStep == 0, growthInterval);
+        }
+    }
+
+    private static void FinishNorm(StepState* state, double exactNorm, float unscale)
+    {
+        float norm = (float)exactNorm;
         bool finite = float.IsFinite(norm);
         state->GradientNorm = norm;
         state->ClipFactor = finite && state->MaxGradientNorm > 0f ? Math.Min(1f, state->MaxGradientNorm / (norm + 1e-6f)) : 1f;
+        state->ClipFactor *= unscale;
         state->SkipStep = state->SkipStep != 0 ? StepState.Halted : finite && double.IsFinite(state->LossSum) ? 0u : StepState.Skipped;
     }
 

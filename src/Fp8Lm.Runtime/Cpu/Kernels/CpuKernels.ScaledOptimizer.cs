@@ -96,7 +96,16 @@ public static unsafe partial class CpuKernels
     /// <see cref="GradientNorm"/> of gradients in formats of their own. An amax that is not finite makes the norm NaN: a cast to FP8 saturates, so the bytes would
     /// not tell. Arguments: grad; <see cref="StateSegment"/> [count]; count; tiles; reciprocal scales F32 [count]; amax U32 [count]; <see cref="StepState"/>; scratch.
     /// </summary>
-    public static void ScaledGradientNorm<TGradient>(DimBinding dims, nint* args, CpuPool pool) where TGradient : struct, IStateFormat
+    public static void ScaledGradientNorm<TGradient>(DimBinding dims, nint* args, CpuPool pool) where TGradient : struct, IStateFormat =>
+        FinishNorm((StepState*)args[6], Math.Sqrt(ScaledSumOfSquares<TGradient>(args, pool)), 1f);
+
+    /// <summary>
+    /// <see cref="GradientNormOfScaledLoss"/> of gradients in formats of their own. Arguments: as <see cref="ScaledGradientNorm"/>; then <see cref="LossScaleState"/>; growth interval.
+    /// </summary>
+    public static void ScaledGradientNormOfScaledLoss<TGradient>(DimBinding dims, nint* args, CpuPool pool) where TGradient : struct, IStateFormat =>
+        FinishNorm((StepState*)args[6], ScaledSumOfSquares<TGradient>(args, pool), (LossScaleState*)args[8], args[9]);
+
+    private static double ScaledSumOfSquares<TGradient>(nint* args, CpuPool pool) where TGradient : struct, IStateFormat
     {
         int tiles = checked((int)args[3]);
         int perSum = (tiles + NormBlocks - 1) / NormBlocks, sums = (tiles + perSum - 1) / perSum;
@@ -110,7 +119,7 @@ public static unsafe partial class CpuKernels
             sum += partial[i];
         }
 
-        FinishNorm((StepState*)args[6], sum);
+        return sum;
     }
 
     /// <summary>Where the states of all parameters are.</summary>

@@ -26,6 +26,7 @@ internal enum CaptureMode
 internal enum TensorMapDataType
 {
     UInt8 = 0,
+    Float16 = 6,
     BFloat16 = 9,
 }
 

@@ -9,12 +9,13 @@
 
 namespace fp8lm::attention {
 
-// dV = sum over the group's heads of P^T dO; dK = scale * sum of dS^T Q, with P = exp(scale * S - lse) and dS = P * (dP - delta), for bf16
+// dV = sum over the group's heads of P^T dO; dK = scale * sum of dS^T Q, with P = exp(scale * S - lse) and dS = P * (dP - delta), for 16-bit
 // heads of 64 and 128, by wgmma. Assigns. Works on transposed products (rows are keys), whose fragments feed the second pair of products from
 // registers. A block owns 128 keys of one key/value head, a warpgroup 64 of them, and walks all queries of all query heads of the group: every
 // output has one writer. Persistent; one warpgroup copies. The first products of the next queries start before the last ones of these are waited for.
 template <class S> struct WarpgroupBackwardKeyValue
 {
+    using T = typename S::Element;
     static constexpr int kHeadSize = S::kHeadSize;
     static constexpr int kGroups = 2;
     static constexpr int kKeys = 64 * kGroups;
@@ -26,8 +27,8 @@ template <class S> struct WarpgroupBackwardKeyValue
     static constexpr int kProducerRegisters = 24, kConsumerRegisters = 240;
 
     // A stage of queries: Q, dO, and their rows' lse and delta.
-    using KeyTile = PanelTile<kKeys, kHeadSize>;
-    using QueryTile = PanelTile<kQueries, kHeadSize>;
+    using KeyTile = PanelTile<T, kKeys, kHeadSize>;
+    using QueryTile = PanelTile<T, kQueries, kHeadSize>;
     static constexpr int kGradientAt = QueryTile::kBytes, kRowsAt = 2 * QueryTile::kBytes;
     static constexpr int kRowBytes = 1024;    // of which the panels after them need the alignment
     static_assert(2 * kQueries == 128, "a thread of the producer copies one lse or one delta of a tile");
@@ -54,7 +55,7 @@ template <class S> struct WarpgroupBackwardKeyValue
 
     template <class EpilogueK, class EpilogueV>
     static __device__ __forceinline__ void run(
-        const bf16* q, i64 q_pitch, const bf16* k, i64 k_pitch, const bf16* v, i64 v_pitch, const bf16* d_o, i64 d_o_pitch, const float* lse,
+        const T* q, i64 q_pitch, const T* k, i64 k_pitch, const T* v, i64 v_pitch, const T* d_o, i64 d_o_pitch, const float* lse,
         const float* delta, float scale, EpilogueK& dk, EpilogueV& dv)
     {
         check_epilogue<S, EpilogueK>();
@@ -86,7 +87,7 @@ template <class S> struct WarpgroupBackwardKeyValue
     }
 
     static __device__ __forceinline__ void produce(
-        const bf16* q, i64 q_pitch, const bf16* k, i64 k_pitch, const bf16* v, i64 v_pitch, const bf16* d_o, i64 d_o_pitch, const float* lse,
+        const T* q, i64 q_pitch, const T* k, i64 k_pitch, const T* v, i64 v_pitch, const T* d_o, i64 d_o_pitch, const float* lse,
         const float* delta, KeyRing keys, QueryRing queries, Item* item)
     {
         const int thread = threadIdx.x % 128;
@@ -117,8 +118,8 @@ template <class S> struct WarpgroupBackwardKeyValue
             for (int member = 0; member < S::kGroup; ++member)
             {
                 const int head = at.head * S::kGroup + member;
-                const bf16* const from_q = q + sequence_row * q_pitch + head * kHeadSize;
-                const bf16* const from_d_o = d_o + sequence_row * d_o_pitch + head * kHeadSize;
+                const T* const from_q = q + sequence_row * q_pitch + head * kHeadSize;
+                const T* const from_d_o = d_o + sequence_row * d_o_pitch + head * kHeadSize;
                 #pragma unroll 1
                 for (int query = range.first_query; query < range.query_end; query += kQueries)
                 {
@@ -194,7 +195,7 @@ template <class S> struct WarpgroupBackwardKeyValue
                     }
                     if (!S::all_visible(query, kQueries, range.key + group * 64, 64))
                         mask(p, query, range.key + warp_row);
-                    pack(p_half, p);
+                    pack<T>(p_half, p);
                     start_by_rows<QueryTile, kHeadSize>(acc_v, p_half, QueryTile::by_rows(tile + kGradientAt));
                     ptx::wgmma_wait<1>();
                     hold(ds);
@@ -206,7 +207,7 @@ template <class S> struct WarpgroupBackwardKeyValue
                         for (int j = 0; j < 4; ++j)
                             ds[i + j] = p[i + j] * (ds[i + j] - (j % 2 ? less.y : less.x));
                     }
-                    pack(ds_half, ds);
+                    pack<T>(ds_half, ds);
                     start_by_rows<QueryTile, kHeadSize>(acc_k, ds_half, QueryTile::by_rows(tile));
                     queries.advance();
                 }

@@ -9,11 +9,12 @@
 
 namespace fp8lm::attention {
 
-// dQ = scale * dS K with P = exp(scale * S - lse) and dS = P * (dP - delta), for bf16 heads of 64 and 128, by wgmma. Assigns. A block owns 128
+// dQ = scale * dS K with P = exp(scale * S - lse) and dS = P * (dP - delta), for 16-bit heads of 64 and 128, by wgmma. Assigns. A block owns 128
 // queries of one head, a warpgroup 64 of them; computing S and dP a second time costs two products and spares the sum over key blocks in
 // memory. Persistent; one warpgroup copies. The first products of the next keys start before the last one of these is waited for.
 template <class S> struct WarpgroupBackwardQuery
 {
+    using T = typename S::Element;
     static constexpr int kHeadSize = S::kHeadSize;
     static constexpr int kGroups = 2;
     static constexpr int kQueries = 64 * kGroups;
@@ -24,8 +25,8 @@ template <class S> struct WarpgroupBackwardQuery
     // 128 * (producer + 2 * consumer) registers are what the block starts with; more would wait for ever.
     static constexpr int kProducerRegisters = 24, kConsumerRegisters = 240;
 
-    using QueryTile = PanelTile<kQueries, kHeadSize>;
-    using KeyTile = PanelTile<kKeys, kHeadSize>;
+    using QueryTile = PanelTile<T, kQueries, kHeadSize>;
+    using KeyTile = PanelTile<T, kKeys, kHeadSize>;
     using QueryRing = Ring<1, 2 * QueryTile::kBytes>;    // Q and dO
     using KeyRing = Ring<kStages, KeyTile::kBytes>;
     using Queue = WorkQueue<S, kQueries, S::kQueryHeads>;
@@ -51,7 +52,7 @@ template <class S> struct WarpgroupBackwardQuery
 
     template <class E>
     static __device__ __forceinline__ void run(
-        const bf16* q, i64 q_pitch, const bf16* k, i64 k_pitch, const bf16* v, i64 v_pitch, const bf16* d_o, i64 d_o_pitch, const float* lse,
+        const T* q, i64 q_pitch, const T* k, i64 k_pitch, const T* v, i64 v_pitch, const T* d_o, i64 d_o_pitch, const float* lse,
         const float* delta, float scale, E& dq)
     {
         check_epilogue<S, E>();
@@ -83,7 +84,7 @@ template <class S> struct WarpgroupBackwardQuery
     }
 
     static __device__ __forceinline__ void produce(
-        const bf16* q, i64 q_pitch, const bf16* k, i64 k_pitch, const bf16* v, i64 v_pitch, const bf16* d_o, i64 d_o_pitch, QueryRing queries,
+        const T* q, i64 q_pitch, const T* k, i64 k_pitch, const T* v, i64 v_pitch, const T* d_o, i64 d_o_pitch, QueryRing queries,
         KeyRing keys, KeyRing values, Item* items)
     {
         const bool claims = threadIdx.x % 128 == 0;
@@ -98,8 +99,8 @@ template <class S> struct WarpgroupBackwardQuery
             const Range range{at.rank};
             const i64 sequence_row = (i64)at.batch * S::kSequence;
             const int kv_head = at.head / S::kGroup;
-            const bf16* const from_k = k + sequence_row * k_pitch + kv_head * kHeadSize;
-            const bf16* const from_v = v + sequence_row * v_pitch + kv_head * kHeadSize;
+            const T* const from_k = k + sequence_row * k_pitch + kv_head * kHeadSize;
+            const T* const from_v = v + sequence_row * v_pitch + kv_head * kHeadSize;
             const auto load_keys = [&](int key) {
                 keys.wait_empty();
                 KeyTile::template load<128>(keys.data(), from_k, k_pitch, key, S::kSequence);
@@ -188,7 +189,7 @@ template <class S> struct WarpgroupBackwardQuery
                     ds[i] = p[i] * (ds[i] - row_delta[i / 2 % 2]);
                 if (!S::all_visible(range.query + group * 64, 64, key, kKeys))
                     mask(ds, range.query + warp_row, key);
-                pack(ds_half, ds);
+                pack<T>(ds_half, ds);
                 start_by_rows<KeyTile, kHeadSize>(acc, ds_half, KeyTile::by_rows(keys.data()));
                 keys.advance();
             }

@@ -10,13 +10,14 @@
 
 namespace fp8lm::attention {
 
-// O = softmax(scale * Q K^T + mask) V for bf16 heads of 64 and 128, by wgmma. q, k, v: [tokens, heads, headSize] with a pitch per token;
+// O = softmax(scale * Q K^T + mask) V for 16-bit heads of 64 and 128, by wgmma. q, k, v: [tokens, heads, headSize] with a pitch per token;
 // lse: [tokens, queryHeads] f32, natural logarithm of the sum of exponentials of the scaled logits. Assigns.
 // Persistent and warp-specialised: one warpgroup copies, the others have 64 queries each of the block's. Keys go from the diagonal down, so
 // every row meets a visible key first. Inside a warpgroup the softmax of a block of keys runs while the values of the block before are
 // multiplied; between warpgroups named barriers pass the tensor cores around, so that one's softmax runs under another's products.
 template <class S> struct WarpgroupForward
 {
+    using T = typename S::Element;
     static constexpr int kHeadSize = S::kHeadSize;
     static constexpr int kStreams = kHeadSize == 64 ? 2 : 1;
     static constexpr int kGroups = 2;    // consumer warpgroups of a stream
@@ -30,8 +31,8 @@ template <class S> struct WarpgroupForward
     static constexpr int kProducerRegisters = kStreams == 2 ? 32 : 40, kConsumerRegisters = kStreams == 2 ? 112 : 232;
     static constexpr bool kTurns = kStreams == 1;
 
-    using QueryTile = PanelTile<kQueries, kHeadSize>;
-    using KeyTile = PanelTile<kKeys, kHeadSize>;
+    using QueryTile = PanelTile<T, kQueries, kHeadSize>;
+    using KeyTile = PanelTile<T, kKeys, kHeadSize>;
     using QueryRing = Ring<2, QueryTile::kBytes>;
     using KeyRing = Ring<kStages, KeyTile::kBytes>;
     using Queue = WorkQueue<S, kQueries, S::kQueryHeads>;
@@ -62,7 +63,7 @@ template <class S> struct WarpgroupForward
 
     template <class E>
     static __device__ __forceinline__ void run(
-        const bf16* q, i64 q_pitch, const bf16* k, i64 k_pitch, const bf16* v, i64 v_pitch, float* lse, float scale, E& e)
+        const T* q, i64 q_pitch, const T* k, i64 k_pitch, const T* v, i64 v_pitch, float* lse, float scale, E& e)
     {
         check_epilogue<S, E>();
         extern __shared__ u8 dynamic[];
@@ -96,7 +97,7 @@ template <class S> struct WarpgroupForward
     }
 
     static __device__ __forceinline__ void produce(
-        const bf16* q, i64 q_pitch, const bf16* k, i64 k_pitch, const bf16* v, i64 v_pitch, QueryRing queries, KeyRing keys, KeyRing values, Item* items,
+        const T* q, i64 q_pitch, const T* k, i64 k_pitch, const T* v, i64 v_pitch, QueryRing queries, KeyRing keys, KeyRing values, Item* items,
         int barrier)
     {
         const bool claims = threadIdx.x % kProducers == 0;
@@ -120,8 +121,8 @@ template <class S> struct WarpgroupForward
             const Range range{at.rank};
             const i64 sequence_row = (i64)at.batch * S::kSequence;
             const int kv_head = at.head / S::kGroup;
-            const bf16* const from_k = k + sequence_row * k_pitch + kv_head * kHeadSize;
-            const bf16* const from_v = v + sequence_row * v_pitch + kv_head * kHeadSize;
+            const T* const from_k = k + sequence_row * k_pitch + kv_head * kHeadSize;
+            const T* const from_v = v + sequence_row * v_pitch + kv_head * kHeadSize;
             QueryTile::template load<kProducers>(queries.data(), q + sequence_row * q_pitch + at.head * kHeadSize, q_pitch, range.query, S::kSequence);
             queries.publish();
             #pragma unroll 1
@@ -184,7 +185,7 @@ template <class S> struct WarpgroupForward
             keys.release();
             mask(s, range.query + warp_row, key);
             softmax.update(s, scale, factor);
-            pack(p, s);
+            pack<T>(p, s);
 
             auto step = [&](auto masked) {
                 keys.wait_full();
@@ -206,7 +207,7 @@ template <class S> struct WarpgroupForward
                 ptx::wgmma_wait<0>();
                 hold(output);
                 values.release();
-                pack(p, s);
+                pack<T>(p, s);
                 #pragma unroll
                 for (int i = 0; i < kHeadSize / 2; ++i)
                     output[i] *= factor[i / 2 % 2];

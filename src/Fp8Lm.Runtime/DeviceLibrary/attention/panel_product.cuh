@@ -12,12 +12,13 @@ namespace fp8lm::attention {
 template <class A, class B, int kHeadSize>
 __device__ __forceinline__ void start_by_head(float (&acc)[B::kRows / 2], u64 a, u64 b)
 {
+    using T = typename A::Element;
     using ptx::Wgmma;
     ptx::wgmma_fence();
-    Wgmma<bf16, bf16, B::kRows, false, false, false>::run(acc, a, b);
+    Wgmma<T, T, B::kRows, false, false, false>::run(acc, a, b);
     #pragma unroll
     for (int step = 1; step < kHeadSize / 16; ++step)
-        Wgmma<bf16, bf16, B::kRows, true, false, false>::run(acc, a + A::head_step(step), b + B::head_step(step));
+        Wgmma<T, T, B::kRows, true, false, false>::run(acc, a + A::head_step(step), b + B::head_step(step));
     ptx::wgmma_commit();
 }
 
@@ -28,15 +29,15 @@ __device__ __forceinline__ void start_by_rows(float (&acc)[kHeadSize / 2], const
     ptx::wgmma_fence();
     #pragma unroll
     for (int step = 0; step < B::kRows / 16; ++step)
-        ptx::WgmmaRegisters<kHeadSize>::run(acc, p[4 * step], p[4 * step + 1], p[4 * step + 2], p[4 * step + 3], b + B::row_step(step));
+        ptx::WgmmaRegisters<typename B::Element, kHeadSize>::run(acc, p[4 * step], p[4 * step + 1], p[4 * step + 2], p[4 * step + 3], b + B::row_step(step));
     ptx::wgmma_commit();
 }
 
-template <int kElements> __device__ __forceinline__ void pack(u32 (&p)[kElements / 2], const float (&s)[kElements])
+template <class T, int kElements> __device__ __forceinline__ void pack(u32 (&p)[kElements / 2], const float (&s)[kElements])
 {
     #pragma unroll
     for (int i = 0; i < kElements / 2; ++i)
-        p[i] = pack_bf16(s[2 * i], s[2 * i + 1]);
+        p[i] = pack2<T>(s[2 * i], s[2 * i + 1]);
 }
 
 template <int kElements> __device__ __forceinline__ void clear(float (&acc)[kElements])

@@ -5,10 +5,11 @@
 
 namespace fp8lm::attention {
 
-// Some token rows of one bf16 head as wgmma reads them: panels of 64 columns, each with rows of 128 bytes in the 128-byte swizzle.
+// Some token rows of one 16-bit head as wgmma reads them: panels of 64 columns, each with rows of 128 bytes in the 128-byte swizzle.
 // The same bytes serve as an operand whose sum runs over the head (K-major) and as one whose sum runs over the rows.
-template <int kRowsOfTile, int kSizeOfHead> struct PanelTile
+template <class T, int kRowsOfTile, int kSizeOfHead> struct PanelTile
 {
+    using Element = T;
     static constexpr int kRows = kRowsOfTile;
     static constexpr int kPanelBytes = kRows * mma::kRowBytes;
     static constexpr int kBytes = kSizeOfHead / 64 * kPanelBytes;
@@ -31,13 +32,13 @@ template <int kRowsOfTile, int kSizeOfHead> struct PanelTile
     }
 
     // kThreads producers start copying rows first .. first + kRows of a sequence (from points at its row 0); rows from end on become zero.
-    template <int kThreads> static __device__ __forceinline__ void load(u32 tile, const bf16* from, i64 pitch, int first, int end)
+    template <int kThreads> static __device__ __forceinline__ void load(u32 tile, const T* from, i64 pitch, int first, int end)
     {
         constexpr int kChunks = kSizeOfHead / 8, kRowStep = kThreads / kChunks;
         static_assert(kRowStep % 8 == 0 && kRows % kRowStep == 0, "a thread keeps its place in the swizzle");
         const int thread = fresh_thread() % kThreads, row = thread / kChunks, chunk = thread % kChunks;
         const u32 to = tile + chunk / 8 * kPanelBytes + row * mma::kRowBytes + ((chunk % 8 ^ row % 8) << 4);
-        const bf16* const source = from + (first + row) * pitch + chunk * 8;
+        const T* const source = from + (first + row) * pitch + chunk * 8;
         if (first + kRows <= end)
         {
             #pragma unroll

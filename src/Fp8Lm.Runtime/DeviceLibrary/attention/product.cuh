@@ -5,17 +5,15 @@
 // The two products that attention is made of, on one warp's fragments (16 rows; columns in groups of 8, layout of mma.m16n8k16):
 //   rows_by_rows      acc[m][n] += sum over d of a[m][d] * b[n][d]         both operands in shared memory
 //   fragment_by_rows  acc[m][d] += sum over k of p[m][k] * b[k][d]         p in the layout of acc
-// bf16 runs on tensor cores; float computes the same elements with FP32 multiply-adds.
+// bf16 and f16 run on tensor cores; float computes the same elements with FP32 multiply-adds.
 namespace fp8lm::attention {
 
-template <class T> struct Product;
-
-template <> struct Product<bf16>
+template <class T> struct Product
 {
     static constexpr int scratch_bytes(int) { return 0; }
 
     template <int kDepth, int kPitch, int kTiles>
-    static __device__ __forceinline__ void rows_by_rows(float (&acc)[kTiles][4], const bf16* a, const bf16* b)
+    static __device__ __forceinline__ void rows_by_rows(float (&acc)[kTiles][4], const T* a, const T* b)
     {
         const int lane = threadIdx.x % kWarpSize;
         const u32 at_a = ptx::shared_address(a + lane % 16 * kPitch + lane / 16 * 8);
@@ -32,14 +30,14 @@ template <> struct Product<bf16>
             {
                 u32 right[4];
                 ptx::ldmatrix4(right, at_b + (n * 8 * kPitch + d) * 2);
-                ptx::mma_bf16(acc[n], left, right[0], right[1]);
-                ptx::mma_bf16(acc[n + 1], left, right[2], right[3]);
+                ptx::mma<T>(acc[n], left, right[0], right[1]);
+                ptx::mma<T>(acc[n + 1], left, right[2], right[3]);
             }
         }
     }
 
     template <int kPitch, int kTiles, int kTilesP>
-    static __device__ __forceinline__ void fragment_by_rows(float (&acc)[kTiles][4], const float (&p)[kTilesP][4], const bf16* b, float*)
+    static __device__ __forceinline__ void fragment_by_rows(float (&acc)[kTiles][4], const float (&p)[kTilesP][4], const T* b, float*)
     {
         const int lane = threadIdx.x % kWarpSize;
         const u32 at_b = ptx::shared_address(b + (lane % 8 + lane / 8 % 2 * 8) * kPitch + lane / 16 * 8);
@@ -48,14 +46,14 @@ template <> struct Product<bf16>
         {
             // Two neighbouring accumulator tiles are an A fragment as they stand.
             const u32 left[4] = {
-                pack_bf16(p[k][0], p[k][1]), pack_bf16(p[k][2], p[k][3]), pack_bf16(p[k + 1][0], p[k + 1][1]), pack_bf16(p[k + 1][2], p[k + 1][3])};
+                pack2<T>(p[k][0], p[k][1]), pack2<T>(p[k][2], p[k][3]), pack2<T>(p[k + 1][0], p[k + 1][1]), pack2<T>(p[k + 1][2], p[k + 1][3])};
             #pragma unroll
             for (int n = 0; n < kTiles; n += 2)
             {
                 u32 right[4];
                 ptx::ldmatrix4_transposed(right, at_b + (k * 8 * kPitch + n * 8) * 2);
-                ptx::mma_bf16(acc[n], left, right[0], right[1]);
-                ptx::mma_bf16(acc[n + 1], left, right[2], right[3]);
+                ptx::mma<T>(acc[n], left, right[0], right[1]);
+                ptx::mma<T>(acc[n + 1], left, right[2], right[3]);
             }
         }
     }

@@ -40,7 +40,7 @@ template <class T, int kSizeOfHead, int kHeads, int kKvHeads, int kSequences, in
 };
 
 // Whether the kernels on warpgroup multiplies take this shape; the others go through warps' multiplies or, for float, through none.
-template <class S> constexpr bool kIsWarpgroupShape = kSame<typename S::Element, bf16> && (S::kHeadSize == 64 || S::kHeadSize == 128);
+template <class S> constexpr bool kIsWarpgroupShape = sizeof(typename S::Element) == 2 && (S::kHeadSize == 64 || S::kHeadSize == 128);
 
 // A choice made at compile time, as an argument.
 template <bool kSet> struct Flag { static constexpr bool kValue = kSet; };
@@ -51,7 +51,7 @@ template <bool kFirst, class A, class B> using Either = typename EitherOf<kFirst
 
 __device__ inline float infinity() { return __int_as_float(0x7F800000); }
 
-// 2^x by the special function unit (2 ulp); the probabilities are rounded to bf16 or summed in FP32 anyway. Minus infinity gives 0.
+// 2^x by the special function unit (2 ulp); the probabilities are rounded to 16 bits or summed in FP32 anyway. Minus infinity gives 0.
 __device__ inline float exp2_(float x)
 {
     float result;

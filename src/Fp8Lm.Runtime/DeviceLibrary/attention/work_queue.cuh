@@ -15,7 +15,7 @@ template <class S, int kRows, int kHeads> struct WorkQueue
     static constexpr int kAllHeads = kHeads * S::kBatch;
     static constexpr int kItems = kRanks * kAllHeads;
 
-    // The other side is two bf16 matrices of [sequence, head size] for each of its heads, together at most half of the L2 cache.
+    // The other side is two 16-bit matrices of [sequence, head size] for each of its heads, together at most half of the L2 cache.
     static constexpr int kCachedBytes = 24 << 20;
     static constexpr int kOtherHeads = kHeads == S::kQueryHeads ? S::kKeyValueHeads : S::kQueryHeads;
     static constexpr i64 kHeadBytes = (i64)4 * S::kSequence * S::kHeadSize * kOtherHeads / kHeads;

@@ -58,6 +58,16 @@ __device__ inline u32 pack_f16(float low, float high)
     return bits;
 }
 
+// Two values as neighbouring elements of a 16-bit type.
+template <class T> __device__ u32 pack2(float low, float high)
+{
+    static_assert(kSame<T, bf16> || kSame<T, f16>, "a 16-bit type");
+    if constexpr (kSame<T, bf16>)
+        return pack_bf16(low, high);
+    else
+        return pack_f16(low, high);
+}
+
 template <class T> __device__ T encode(float value)
 {
     if constexpr (kSame<T, float>)

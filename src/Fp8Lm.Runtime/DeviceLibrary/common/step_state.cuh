@@ -28,6 +28,7 @@ struct StepState
     float GradientNorm;
     float ClipFactor;
     u32 SkipStep;
+    float DynamicLossScale;
     double LossSum;
     double WeightSum;
 };

@@ -22,7 +22,7 @@ struct Config
     static constexpr bool kBlockScaled = kBlockScales != BlockScales::None;
     static constexpr TileSpeeds kSpeeds = kBlockScaled ? kPlain ? kBlockScaledPlainSpeeds : kBlockScales == BlockScales::Rows ? kRowScaledSpeeds : kBlockScaledSpeeds
         : sizeof(A) == 2 ? kBf16Speeds : kPromote ? kPlain ? kPromotedPlainSpeeds : kPromotedSpeeds : kLight ? kFp8LightSpeeds : kFp8Speeds;
-    static_assert(sizeof(A) == sizeof(B), "both operands are FP8 or both are bf16");
+    static_assert(sizeof(A) == 1 ? sizeof(B) == 1 : kSame<A, B>, "both operands are FP8 or both are one 16-bit type");
     static constexpr Tile kTile = kTiles[choose_tile(kSpeeds, kM, kN, kK * (i64)sizeof(A))];
     static constexpr int kRows = kTile.rows, kColumns = kTile.columns;
     static constexpr bool kTogether = kTile.consumers == Consumers::Together, kInTurn = !kTogether;

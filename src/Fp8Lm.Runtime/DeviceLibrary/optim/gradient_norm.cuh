@@ -2,13 +2,15 @@
 #include <fp8lm/common/common.cuh>
 #include <fp8lm/common/octet.cuh>
 #include <fp8lm/common/state_scale.cuh>
+#include <fp8lm/optim/loss_scale.cuh>
 #include <fp8lm/optim/segment.cuh>
 #include <fp8lm/reduce/block.cuh>
 
 namespace fp8lm::optim {
 
 // What norms share: every block leaves its sum of squares in scratch; the last one to finish adds them in the order of the blocks and writes
-// state.GradientNorm, ClipFactor, SkipStep. A flag that still stands from the step before becomes Halted. scratch starts zeroed and is left so. Four
+// state.GradientNorm, ClipFactor, SkipStep; with a loss scale the norm is that of gradients without it, the clip factor takes it out of them, and the next one is
+// derived. A flag that still stands from the step before becomes Halted. scratch starts zeroed and is left so. Four
 // blocks to each of 132 multiprocessors: one wave.
 struct NormLaunch : Launch<256, 0, 0, 528>
 {
@@ -23,7 +25,7 @@ struct NormLaunch : Launch<256, 0, 0, 528>
         return ((double)g.x * g.x + (double)g.y * g.y) + ((double)g.z * g.z + (double)g.w * g.w);
     }
 
-    static __device__ void finish(double sum, StepState* state, void* scratch)
+    static __device__ void finish(double sum, StepState* state, void* scratch, LossScaleState* loss_scale = nullptr, i64 growth_interval = 0)
     {
         Scratch* const shared_by_blocks = static_cast<Scratch*>(scratch);
         sum = block_sum<kThreads>(sum);
@@ -47,18 +49,33 @@ struct NormLaunch : Launch<256, 0, 0, 528>
         if (threadIdx.x == 0)
         {
             shared_by_blocks->finished = 0;
-            write(state, (float)sqrt(total));
+            if (loss_scale == nullptr)
+                write(state, (float)sqrt(total), 1.0f);
+            else
+                write(state, sqrt(total), *loss_scale, growth_interval);
         }
     }
 
 private:
-    static __device__ void write(StepState* state, float norm)
+    static __device__ void write(StepState* state, double scaled_norm, LossScaleState& loss_scale, i64 growth_interval)
     {
-        const bool finite = (__float_as_uint(norm) & 0x7F800000u) != 0x7F800000u;
+        const float scale = loss_scale.Scale, norm = (float)(scaled_norm / scale);
+        write(state, norm, 1.0f / scale);
+        state->DynamicLossScale = scale;
+        if (state->SkipStep != StepState::kHalted)
+            loss_scale.update(is_finite(norm), state->SkipStep == 0, growth_interval);
+    }
+
+    static __device__ bool is_finite(float norm) { return (__float_as_uint(norm) & 0x7F800000u) != 0x7F800000u; }
+
+    static __device__ void write(StepState* state, float norm, float unscale)
+    {
+        const bool finite = is_finite(norm);
         const bool sound = finite && (__double_as_longlong(state->LossSum) & 0x7FF0000000000000ll) != 0x7FF0000000000000ll;
         const bool clips = state->MaxGradientNorm > 0.0f && finite;
         state->GradientNorm = norm;
         state->ClipFactor = clips ? min_(1.0f, state->MaxGradientNorm / (norm + 1e-6f)) : 1.0f;
+        state->ClipFactor *= unscale;
         state->SkipStep = state->SkipStep != 0 ? StepState::kHalted : sound ? 0u : StepState::kSkipped;
     }
 };
@@ -66,7 +83,8 @@ private:
 // Global L2 norm of grad [count] f32.
 struct GradientNorm : NormLaunch
 {
-    static __device__ void run(const float* grad, i64 count, StepState* state, void* scratch)
+    static __device__ void run(
+        const float* grad, i64 count, StepState* state, void* scratch, LossScaleState* loss_scale = nullptr, i64 growth_interval = 0)
     {
         const i64 stride = (i64)gridDim.x * kThreads * 4;
         double sum = 0.0;
@@ -89,7 +107,7 @@ struct GradientNorm : NormLaunch
                 for (i64 j = i; j < count; ++j)
                     sum += (double)grad[j] * grad[j];
         }
-        finish(sum, state, scratch);
+        finish(sum, state, scratch, loss_scale, growth_interval);
     }
 
 private:
@@ -102,7 +120,8 @@ private:
 template <class Gradient> struct SegmentedGradientNorm : NormLaunch
 {
     static __device__ void run(
-        const void* grad, const Segment* segments, i64 count, i64 tiles, const float* inverse, const u32* amax, StepState* state, void* scratch)
+        const void* grad, const Segment* segments, i64 count, i64 tiles, const float* inverse, const u32* amax, StepState* state, void* scratch,
+        LossScaleState* loss_scale = nullptr, i64 growth_interval = 0)
     {
         double sum = 0.0;
         for (i64 tile = blockIdx.x; tile < tiles; tile += gridDim.x)
@@ -128,7 +147,7 @@ template <class Gradient> struct SegmentedGradientNorm : NormLaunch
                 unpack(load_octet<true>(at<float>(grad, segment.gradient) + begin, 8), g);
             sum += squares(make_float4(g[0], g[1], g[2], g[3])) + squares(make_float4(g[4], g[5], g[6], g[7]));
         }
-        finish(sum, state, scratch);
+        finish(sum, state, scratch, loss_scale, growth_interval);
     }
 };
 

@@ -47,13 +47,13 @@ template <class A, class B, int kColumns, bool kAccumulate, bool kTransposeA, bo
         }                                                                                                                              \
     };
 
-#define FP8LM_WGMMA_BF16(COLUMNS, REGISTERS, DA, DB, P, TA, TB)                                                                        \
-    template <bool kAccumulate, bool kTransposeA, bool kTransposeB> struct Wgmma<bf16, bf16, COLUMNS, kAccumulate, kTransposeA, kTransposeB> \
+#define FP8LM_WGMMA_16(T, COLUMNS, REGISTERS, DA, DB, P, TA, TB)                                                                       \
+    template <bool kAccumulate, bool kTransposeA, bool kTransposeB> struct Wgmma<T, T, COLUMNS, kAccumulate, kTransposeA, kTransposeB> \
     {                                                                                                                                  \
         static __device__ void run(float (&d)[REGISTERS], u64 a, u64 b)                                                                \
         {                                                                                                                              \
             asm volatile("{ .reg .pred p; setp.ne.b32 p, %" #P ", 0;"                                                                  \
-                         "wgmma.mma_async.sync.aligned.m64n" #COLUMNS "k16.f32.bf16.bf16"                                              \
+                         "wgmma.mma_async.sync.aligned.m64n" #COLUMNS "k16.f32." #T "." #T                                             \
                          " {" FP8LM_R##REGISTERS "}, %" #DA ", %" #DB ", p, 1, 1, %" #TA ", %" #TB "; }"                               \
                          : FP8LM_F##REGISTERS(d, 0)                                                                                    \
                          : "l"(a), "l"(b), "n"(kAccumulate ? 1 : 0), "n"(kTransposeA ? 1 : 0), "n"(kTransposeB ? 1 : 0));              \
@@ -64,30 +64,35 @@ FP8LM_WGMMA_FP8(e4m3, e4m3, 64, 32, 32, 33, 34)
 FP8LM_WGMMA_FP8(e4m3, e5m2, 64, 32, 32, 33, 34)
 FP8LM_WGMMA_FP8(e5m2, e4m3, 64, 32, 32, 33, 34)
 FP8LM_WGMMA_FP8(e5m2, e5m2, 64, 32, 32, 33, 34)
-FP8LM_WGMMA_BF16(64, 32, 32, 33, 34, 35, 36)
+FP8LM_WGMMA_16(bf16, 64, 32, 32, 33, 34, 35, 36)
+FP8LM_WGMMA_16(f16, 64, 32, 32, 33, 34, 35, 36)
 FP8LM_WGMMA_FP8(e4m3, e4m3, 128, 64, 64, 65, 66)
 FP8LM_WGMMA_FP8(e4m3, e5m2, 128, 64, 64, 65, 66)
 FP8LM_WGMMA_FP8(e5m2, e4m3, 128, 64, 64, 65, 66)
 FP8LM_WGMMA_FP8(e5m2, e5m2, 128, 64, 64, 65, 66)
-FP8LM_WGMMA_BF16(128, 64, 64, 65, 66, 67, 68)
+FP8LM_WGMMA_16(bf16, 128, 64, 64, 65, 66, 67, 68)
+FP8LM_WGMMA_16(f16, 128, 64, 64, 65, 66, 67, 68)
 FP8LM_WGMMA_FP8(e4m3, e4m3, 160, 80, 80, 81, 82)
 FP8LM_WGMMA_FP8(e4m3, e5m2, 160, 80, 80, 81, 82)
 FP8LM_WGMMA_FP8(e5m2, e4m3, 160, 80, 80, 81, 82)
 FP8LM_WGMMA_FP8(e5m2, e5m2, 160, 80, 80, 81, 82)
-FP8LM_WGMMA_BF16(160, 80, 80, 81, 82, 83, 84)
+FP8LM_WGMMA_16(bf16, 160, 80, 80, 81, 82, 83, 84)
+FP8LM_WGMMA_16(f16, 160, 80, 80, 81, 82, 83, 84)
 FP8LM_WGMMA_FP8(e4m3, e4m3, 192, 96, 96, 97, 98)
 FP8LM_WGMMA_FP8(e4m3, e5m2, 192, 96, 96, 97, 98)
 FP8LM_WGMMA_FP8(e5m2, e4m3, 192, 96, 96, 97, 98)
 FP8LM_WGMMA_FP8(e5m2, e5m2, 192, 96, 96, 97, 98)
-FP8LM_WGMMA_BF16(192, 96, 96, 97, 98, 99, 100)
+FP8LM_WGMMA_16(bf16, 192, 96, 96, 97, 98, 99, 100)
+FP8LM_WGMMA_16(f16, 192, 96, 96, 97, 98, 99, 100)
 FP8LM_WGMMA_FP8(e4m3, e4m3, 256, 128, 128, 129, 130)
 FP8LM_WGMMA_FP8(e4m3, e5m2, 256, 128, 128, 129, 130)
 FP8LM_WGMMA_FP8(e5m2, e4m3, 256, 128, 128, 129, 130)
 FP8LM_WGMMA_FP8(e5m2, e5m2, 256, 128, 128, 129, 130)
-FP8LM_WGMMA_BF16(256, 128, 128, 129, 130, 131, 132)
+FP8LM_WGMMA_16(bf16, 256, 128, 128, 129, 130, 131, 132)
+FP8LM_WGMMA_16(f16, 256, 128, 128, 129, 130, 131, 132)
 
 #undef FP8LM_WGMMA_FP8
-#undef FP8LM_WGMMA_BF16
+#undef FP8LM_WGMMA_16
 #undef FP8LM_R32
 #undef FP8LM_R64
 #undef FP8LM_R128
