@@ -75,9 +75,9 @@ public sealed class TrainerTests : IDisposable
         var failure = Assert.Throws<TrainingException>(() => FakeRun.Train(temporary["run"], FakeRun.Options, program: program));
 
         Assert.StartsWith("Step 5: the loss is not finite (NaN).", failure.Message, StringComparison.Ordinal);
-        Assert.Contains("The first tensor that is not finite is x of layer 1, after kernel fake_layer.", failure.Message, StringComparison.Ordinal);
+        Assert.Contains("The first tensor that is not finite is x[1] (activation, F32), after kernel fake_layer.", failure.Message, StringComparison.Ordinal);
         Assert.Contains("Gradients that are not finite:", failure.Message, StringComparison.Ordinal);
-        Assert.Contains("tokens, blocks.0.gain", failure.Message, StringComparison.Ordinal);
+        Assert.Contains("tokens, blocks[0].gain", failure.Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -16,7 +16,7 @@ internal sealed record LibraryKernel(string Name, string Kind, string Include, s
         if (Type.Length == 0)
         {
             w.Line("extern \"C\" __global__ void __launch_bounds__(512)").Line($"{Name}(unsigned* amax, long long slots)").Open();
-            w.Open("for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < slots; i += (long long)gridDim.x * blockDim.x)").Line("amax[i] = 0;").Close().Close();
+            w.Open("for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < slots; i += (long long)gridDim.x * blockDim.x)").Line("if (amax[i] < 0x7F800000u)").Line("    amax[i] = 0;").Close().Close();
         }
         else
         {
@@ -47,6 +47,9 @@ internal static class LibraryKernels
     private static readonly LibraryKernel ClearAmax = new("clear_amax", "Row", "row/row.cuh", "", "global::Fp8Lm.Cpu.Scaling.ClearAmax", "new RowGeometry(static _ => 16, static _ => 1)",
         [P("amax", ElementType.U32, true), P("slots", ElementType.Int64)]);
 
+    private static readonly LibraryKernel AmaxCheck = new("amax_check", "ScaleUpdate", "optim/amax_check.cuh", "optim::AmaxCheck", "CpuKernels.AmaxCheck", "NoGeometry.Instance",
+        [P("amax", ElementType.U32, true), P("slots", ElementType.Int64), P("clears", ElementType.Int64), P("state", ElementType.State, true)]);
+
     private static readonly LibraryKernel StateScales = new("state_scales", "ScaleUpdate", "optim/segmented_adamw.cuh", "optim::StateScales", "CpuKernels.StateScales", "NoGeometry.Instance",
         [P("segments", ElementType.Segment), P("count", ElementType.Int64), P("scale", ElementType.F32, true), P("inverse", ElementType.F32, true), P("amax", ElementType.U32, true), P("weight_scale", ElementType.F32, true), P("weight_inverse", ElementType.F32, true), P("master_maximum", ElementType.Int64), P("first_maximum", ElementType.Int64), P("second_maximum", ElementType.Int64), P("weight_maximum", ElementType.Int64)]);
 
@@ -58,6 +61,7 @@ internal static class LibraryKernels
         List<LibraryKernel> kernels = [LossSum, .. (recipe.ScaledStates ? Scaled(recipe) : [GradientNorm, AdamW]).Select(k => recipe.ScalesLoss && k.Name == GradientNorm.Name ? OfScaledLoss(k) : k)];
         if (recipe.Scaling is ScalePolicy.Delayed or ScalePolicy.Current)
         {
+            kernels.Add(AmaxCheck);
             kernels.Add(recipe.Scaling == ScalePolicy.Delayed ? ScaleUpdate : ClearAmax);
         }
 

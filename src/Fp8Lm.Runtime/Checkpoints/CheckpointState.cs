@@ -13,6 +13,7 @@ public sealed record CheckpointState
 
     private const string Format = "fp8lm-checkpoint";
     private const string SettingPrefix = "setting.";
+    private const string GuardPrefix = "guard.";
 
     /// <summary>Name of the model class.</summary>
     public required string Model { get; init; }
@@ -35,6 +36,9 @@ public sealed record CheckpointState
     /// <summary>Whatever else decides the numbers of the run, by name; a resumed run compares them.</summary>
     public required IReadOnlyDictionary<string, string> Settings { get; init; }
 
+    /// <summary>What the guards of the run have seen and decided: recent losses, skipped steps, rewinds; empty in checkpoints of before there were guards.</summary>
+    public IReadOnlyDictionary<string, string> Guards { get; init; } = new Dictionary<string, string>();
+
     internal Dictionary<string, string> ToMetadata()
     {
         var metadata = new Dictionary<string, string>(StringComparer.Ordinal)
@@ -51,6 +55,11 @@ public sealed record CheckpointState
         foreach ((string key, string value) in Settings.OrderBy(s => s.Key, StringComparer.Ordinal))
         {
             metadata.Add(SettingPrefix + key, value);
+        }
+
+        foreach ((string key, string value) in Guards.OrderBy(s => s.Key, StringComparer.Ordinal))
+        {
+            metadata.Add(GuardPrefix + key, value);
         }
 
         return metadata;
@@ -76,10 +85,13 @@ public sealed record CheckpointState
             Step = Number(metadata, "step"),
             Updates = Number(metadata, "updates"),
             Tokens = Number(metadata, "tokens"),
-            Settings = metadata.Where(m => m.Key.StartsWith(SettingPrefix, StringComparison.Ordinal))
-                .ToDictionary(m => m.Key[SettingPrefix.Length..], m => m.Value, StringComparer.Ordinal),
+            Settings = Under(metadata, SettingPrefix),
+            Guards = Under(metadata, GuardPrefix),
         };
     }
+
+    private static Dictionary<string, string> Under(IReadOnlyDictionary<string, string> metadata, string prefix) =>
+        metadata.Where(m => m.Key.StartsWith(prefix, StringComparison.Ordinal)).ToDictionary(m => m.Key[prefix.Length..], m => m.Value, StringComparer.Ordinal);
 
     private static KeyValuePair<string, long> ReadDim(string text)
     {

@@ -79,14 +79,30 @@ public sealed class RunFolder : IDisposable
         return [.. found.OrderByDescending(c => c.Step)];
     }
 
-    /// <summary>Deletes all but the newest <paramref name="count"/> checkpoints up to <paramref name="step"/>, the one just written.</summary>
-    public void Keep(int count, long step)
+    /// <summary>
+    /// Deletes all but the newest <paramref name="count"/> checkpoints up to <paramref name="step"/>, the one just written, and the newest one up to <paramref name="good"/>.
+    /// </summary>
+    public void Keep(int count, long step, long good = -1)
     {
-        foreach ((_, string old) in Checkpoints(Path).Where(c => c.Step <= step).Skip(count))
+        List<(long Step, string Path)> written = [.. Checkpoints(Path).Where(c => c.Step <= step)];
+        string? kept = written.Find(c => c.Step <= good).Path;
+        foreach ((_, string old) in written.Skip(count).Where(c => c.Path != kept))
         {
             AtomicFile.TryDelete(old);
         }
     }
+
+    /// <summary>Deletes the checkpoints behind a step: training went back to it.</summary>
+    public void DeleteAfter(long step)
+    {
+        foreach ((_, string later) in Checkpoints(Path).Where(c => c.Step > step))
+        {
+            AtomicFile.TryDelete(later);
+        }
+    }
+
+    /// <summary>Path of the newest checkpoint of a folder up to a step; null: none.</summary>
+    public static string? NewestUpTo(string folder, long step) => Checkpoints(folder).Where(c => c.Step <= step).Select(c => c.Path).FirstOrDefault();
 
     /// <summary>
     /// Tries checkpoints from the newest to the oldest until one loads.
@@ -94,13 +110,14 @@ public sealed class RunFolder : IDisposable
     /// <param name="folder">The folder.</param>
     /// <param name="load">Loads a checkpoint or throws <see cref="CheckpointException"/>.</param>
     /// <param name="note">Gets a line about each damaged checkpoint that was passed over.</param>
+    /// <param name="most">Later steps are not tried.</param>
     /// <returns>Path of the one that loaded; null when there is none at all.</returns>
     /// <exception cref="CheckpointException">There are checkpoints, and none of them loads.</exception>
-    public static string? LoadNewest(string folder, Action<string> load, Action<string> note)
+    public static string? LoadNewest(string folder, Action<string> load, Action<string> note, long most = long.MaxValue)
     {
         ArgumentNullException.ThrowIfNull(load);
         ArgumentNullException.ThrowIfNull(note);
-        IReadOnlyList<(long Step, string Path)> checkpoints = Checkpoints(folder);
+        IReadOnlyList<(long Step, string Path)> checkpoints = [.. Checkpoints(folder).Where(c => c.Step <= most)];
         var failures = new List<string>();
         foreach ((_, string path) in checkpoints)
         {

@@ -44,7 +44,14 @@ internal sealed class AppOptions
         EvaluationBatches = Number("--eval-batches", "Micro-batches of held-out data in an evaluation, at most.", training.EvaluationBatches, 1, int.MaxValue);
         SaveEvery = Number("--save-every", "Steps between checkpoints; 0: at the end only.", training.CheckpointInterval, 0L, long.MaxValue);
         Keep = Number("--keep", "Checkpoints to keep.", training.KeepCheckpoints, 1, 1 << 20);
-        NonFinite = Text("--non-finite", "When a loss or gradient is not finite: stop or skip the step.", training.NonFinite == NonFinitePolicy.Skip ? "skip" : "stop");
+        NonFinite = Text(
+            "--non-finite", "When a loss, a gradient or an FP8 amax is not finite: stop or skip the step.", training.NonFinite == NonFinitePolicy.Skip ? "skip" : "stop");
+        NonFinite.Aliases.Add("--on-nonfinite");
+        MaxSkipped = Number("--max-skipped", "Skipped steps in a row at which training stops.", training.MaxSkippedSteps, 1, 1 << 30);
+        SpikeGuard = Text(
+            "--spike-guard", "When the loss spikes: off, report (a message), stop, or rewind (back to the last good checkpoint, leaving out the batches since).",
+            training.SpikeGuard.ToString().ToLowerInvariant());
+        MaxRewinds = Number("--max-rewinds", "Rewinds after which the next spike stops training.", training.MaxRewinds, 1, 1 << 20);
     }
 
     public Option<string> Recipe { get; }
@@ -97,6 +104,12 @@ internal sealed class AppOptions
 
     public Option<string> NonFinite { get; }
 
+    public Option<int> MaxSkipped { get; }
+
+    public Option<string> SpikeGuard { get; }
+
+    public Option<int> MaxRewinds { get; }
+
     public Option<string[]> Data { get; } = new("--data")
     {
         Description = "Text files or folders; without it the API documentation of the installed .NET SDK.", AllowMultipleArgumentsPerToken = true, DefaultValueFactory = _ => [],
@@ -115,7 +128,7 @@ internal sealed class AppOptions
     public IReadOnlyList<Option> Train =>
     [
         Recipe, Size, Device, Steps, Resume, Seed, Data, Out, Summary, MicroBatch, Sequence, Accumulate, LearningRate, Warmup, Schedule, ScheduleSteps, WeightDecay, Clip,
-        Checkpointing, EvaluateEvery, EvaluationBatches, SaveEvery, Keep, NonFinite, Prompt, Length, Temperature, TopK,
+        Checkpointing, EvaluateEvery, EvaluationBatches, SaveEvery, Keep, NonFinite, MaxSkipped, SpikeGuard, MaxRewinds, Prompt, Length, Temperature, TopK,
     ];
 
     public IReadOnlyList<Option> Generate => [From, Device, Prompt, Length, Temperature, TopK, Seed];
@@ -139,7 +152,7 @@ internal sealed class AppOptions
     public TrainerOptions Trainer(ParseResult parsed)
     {
         long steps = parsed.GetValue(Steps), horizon = parsed.GetValue(ScheduleSteps);
-        return training with
+        TrainerOptions chosen = training with
         {
             Steps = steps,
 
@@ -158,7 +171,15 @@ internal sealed class AppOptions
             CheckpointInterval = parsed.GetValue(SaveEvery),
             KeepCheckpoints = parsed.GetValue(Keep),
             NonFinite = Choice("--non-finite", parsed.GetValue(NonFinite)!, ("stop", NonFinitePolicy.Stop), ("skip", NonFinitePolicy.Skip)),
+            MaxSkippedSteps = parsed.GetValue(MaxSkipped),
+            SpikeGuard = Choice(
+                "--spike-guard", parsed.GetValue(SpikeGuard)!,
+                ("off", SpikePolicy.Off), ("report", SpikePolicy.Report), ("stop", SpikePolicy.Stop), ("rewind", SpikePolicy.Rewind)),
+            MaxRewinds = parsed.GetValue(MaxRewinds),
         };
+        return chosen.SpikeGuard == SpikePolicy.Rewind && chosen.CheckpointInterval == 0
+            ? throw new UsageException("--spike-guard rewind goes back to a checkpoint, but --save-every 0 makes none on the way. Use --save-every with a number above 0.")
+            : chosen;
     }
 
     /// <summary>Picks from named values, without regard to case, dashes and underscores.</summary>

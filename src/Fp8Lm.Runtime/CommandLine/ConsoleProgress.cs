@@ -66,5 +66,7 @@ internal sealed class ConsoleProgress(IAnsiConsole console, long steps) : ITrain
         // The last one is announced at the end; the others would be noise.
     }
 
+    public void OnRewind(Rewind rewind) => History?.Rewind(rewind.Checkpoint);
+
     public void OnMessage(string message) => console.WriteLine(message);
 }

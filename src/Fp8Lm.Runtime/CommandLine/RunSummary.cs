@@ -37,6 +37,20 @@ internal static class RunSummary
             WriteFinite(json, "train_loss", result.TrainLoss);
             WriteFinite(json, "val_loss", result.ValidationLoss);
             json.WriteNumber("peak_bytes", result.PeakBytes);
+            json.WriteNumber("skipped_steps", result.SkippedSteps);
+            json.WriteStartArray("rewinds");
+            foreach (Rewind rewind in result.Rewinds)
+            {
+                json.WriteStartObject();
+                json.WriteNumber("step", rewind.Step);
+                json.WriteNumber("onset", rewind.Onset);
+                json.WriteNumber("checkpoint", rewind.Checkpoint);
+                json.WriteNumber("first_batch", rewind.FirstBatch);
+                json.WriteNumber("last_batch", rewind.LastBatch);
+                json.WriteEndObject();
+            }
+
+            json.WriteEndArray();
             json.WriteBoolean("interrupted", result.Interrupted);
             json.WriteString("checkpoint", checkpoint);
             json.WriteEndObject();

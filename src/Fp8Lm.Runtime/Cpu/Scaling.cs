@@ -29,6 +29,6 @@ public static unsafe class Scaling
         return Math.Clamp(CpuKernels.NextScale(maximum, BitConverter.UInt32BitsToSingle(amaxBits), powerOfTwo: true, margin: 0), Least, Most);
     }
 
-    /// <summary>Kernel: zeroes all amax of the micro-batch. Arguments: amax (U32), slots.</summary>
-    public static void ClearAmax(DimBinding dims, nint* args, CpuPool pool) => new Span<uint>((void*)args[0], checked((int)args[1])).Clear();
+    /// <summary>Kernel: amax start again for a micro-batch, but one that is not finite stays until the step has been judged. Arguments: amax (U32), slots.</summary>
+    public static void ClearAmax(DimBinding dims, nint* args, CpuPool pool) => CpuKernels.GradientAmax(dims, args, pool);
 }

@@ -26,6 +26,11 @@ public interface ITrainingObserver
     /// <summary>A checkpoint is on disk.</summary>
     void OnCheckpoint(string path);
 
+    /// <summary>Training goes on from an earlier checkpoint; steps after it come again.</summary>
+    void OnRewind(Rewind rewind)
+    {
+    }
+
     /// <summary>Something a person should know: a skipped step, a damaged checkpoint, a failed save.</summary>
     void OnMessage(string message);
 }

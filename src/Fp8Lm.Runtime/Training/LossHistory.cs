@@ -19,20 +19,21 @@ public sealed class LossHistory : IDisposable
 
     private readonly List<(long Step, double Loss)> training = [];
     private readonly List<(long Step, double Loss)> validation = [];
-    private readonly StreamWriter steps;
-    private readonly StreamWriter evaluations;
-    private readonly Func<StreamWriter> openScales;
-    private StreamWriter? scales;
+    private readonly string folder;
     private readonly string chart;
+    private StreamWriter steps;
+    private StreamWriter evaluations;
+    private StreamWriter? scales;
+    private long scaleSteps;
 
     /// <summary>Opens the history of a folder.</summary>
     /// <param name="folder">The folder of the run.</param>
     /// <param name="completedSteps">Steps that are done already; later lines are dropped, 0 starts afresh.</param>
     public LossHistory(string folder, long completedSteps)
     {
-        steps = Open(Path.Combine(folder, "loss.csv"), Header, completedSteps, training);
-        evaluations = Open(Path.Combine(folder, "val_loss.csv"), ValidationHeader, completedSteps, validation);
-        openScales = () => Open(Path.Combine(folder, "loss_scale.csv"), ScaleHeader, completedSteps, []);
+        this.folder = folder;
+        (steps, evaluations) = Open(completedSteps);
+        scaleSteps = completedSteps;
         chart = Path.Combine(folder, "loss.svg");
     }
 
@@ -52,7 +53,7 @@ public sealed class LossHistory : IDisposable
             $"{report.Step},{report.Loss:R},{report.LearningRate:R},{report.GradientNorm:R},{report.Tokens},{report.Seconds:F3}"));
         if (report.LossScale is { } scale)
         {
-            scales ??= openScales();
+            scales ??= Open(Path.Combine(folder, "loss_scale.csv"), ScaleHeader, scaleSteps, []);
             scales.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{report.Step},{scale:R}"));
         }
     }
@@ -65,6 +66,16 @@ public sealed class LossHistory : IDisposable
         evaluations.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{step},{loss:R}"));
     }
 
+    /// <summary>Drops what lies behind a step: training went back to it.</summary>
+    public void Rewind(long completedSteps)
+    {
+        Dispose();
+        training.Clear();
+        validation.Clear();
+        (steps, evaluations) = Open(completedSteps);
+        (scales, scaleSteps) = (null, completedSteps);
+    }
+
     /// <summary>Draws <c>loss.svg</c>.</summary>
     public void WriteChart(string title) => Checkpoints.AtomicFile.WriteText(chart, LossChart.Svg(title, training, validation));
 
@@ -75,6 +86,9 @@ public sealed class LossHistory : IDisposable
         evaluations.Dispose();
         scales?.Dispose();
     }
+
+    private (StreamWriter Steps, StreamWriter Evaluations) Open(long completedSteps) =>
+        (Open(Path.Combine(folder, "loss.csv"), Header, completedSteps, training), Open(Path.Combine(folder, "val_loss.csv"), ValidationHeader, completedSteps, validation));
 
     private static StreamWriter Open(string path, string header, long completedSteps, List<(long Step, double Loss)> kept)
     {

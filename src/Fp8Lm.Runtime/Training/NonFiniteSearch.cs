@@ -27,10 +27,14 @@ internal sealed class NonFiniteSearch(ModelDefinition definition, ModelProgram p
         }
 
         List<string> weights = BadParameters(ArenaKind.Master);
+        if (weights.Count > 0)
+        {
+            return $"The first tensor that is not finite is weight {weights[0]}, before any kernel of the step. Weights that are not finite: {List(weights)}.";
+        }
+
         List<string> gradients = BadParameters(ArenaKind.Gradients);
         string first = Trace(microBatches, loadMicroBatch) is { } found ? $"{found} " : "";
-        return weights.Count > 0 ? $"{first}Weights that are not finite: {List(weights)}."
-            : gradients.Count > 0 ? $"{first}Gradients that are not finite: {List(gradients)}."
+        return gradients.Count > 0 ? $"{first}Gradients that are not finite: {List(gradients)}."
             : first.Length > 0 ? first.TrimEnd() : "All weights and gradients are finite by themselves.";
     }
 
@@ -49,7 +53,7 @@ internal sealed class NonFiniteSearch(ModelDefinition definition, ModelProgram p
                 if (HasNonFinite(session, ParameterMemory.Address(session, arena, p, layer), parameter.Elements(session.Dims) * format.Bytes(), format)
                     || (arena == ArenaKind.Gradients && format.ScaledMaximum() > 0 && !float.IsFinite(session.Read<float>(session.GradientAmax(p, layer), 1)[0])))
                 {
-                    bad.Add(parameter.InstanceName(layer));
+                    bad.Add(NonFiniteNames.Parameter(parameter, layer));
                 }
             }
         }
@@ -69,6 +73,7 @@ internal sealed class NonFiniteSearch(ModelDefinition definition, ModelProgram p
     {
         var snapshot = new Fp8Snapshot(session, program);
         session.ClearGradients();
+        session.Clear(session.AmaxArena, session.ScaleSlots * sizeof(uint));
         for (int micro = 0; micro < microBatches; micro++)
         {
             loadMicroBatch(micro);

@@ -26,6 +26,17 @@ internal static class RunSettings
         Add("sequence", session.Dims[DimBinding.Sequence]);
         Add("warmup_steps", options.WarmupSteps);
         Add("weight_decay", options.WeightDecay);
+        if (options.SpikeGuard == SpikePolicy.Rewind)
+        {
+            Add("max_rewinds", options.MaxRewinds);
+            Add("spike_guard", options.SpikeGuard);
+            Add("spike_margin", options.SpikeMargin);
+            Add("spike_skip", options.SpikeSkip);
+            Add("spike_steps", options.SpikeSteps);
+            Add("spike_threshold", options.SpikeThreshold);
+            Add("spike_window", options.SpikeWindow);
+        }
+
         if (options.Schedule != ScheduleKind.Constant)
         {
             Add("schedule_steps", options.Horizon);

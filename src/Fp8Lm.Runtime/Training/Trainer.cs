@@ -24,6 +24,7 @@ public sealed class Trainer
     private readonly ITrainingObserver observer;
     private readonly StepBatch batch;
     private readonly StepClock clock;
+    private readonly RunGuards guards;
     private readonly Queue<long> begun = new();
     private StepRunner? runner;
     private long updates;
@@ -56,6 +57,12 @@ public sealed class Trainer
         this.training = training;
         this.folder = folder;
         this.observer = observer ?? new SilentObserver();
+        guards = new RunGuards(options);
+        if (options.SpikeGuard == SpikePolicy.Rewind && folder is null)
+        {
+            throw new ArgumentException("SpikeGuard is Rewind, which goes back to a checkpoint, but there is no folder for checkpoints. Give one, or choose another SpikeGuard.", nameof(folder));
+        }
+
         long vocabulary = Vocabulary(definition, session.Dims);
         batch = new StepBatch(session.Dims, options.Accumulation, vocabulary);
         evaluator = validation is null ? null : new Evaluator(program, session, validation, options.EvaluationBatches, vocabulary);
@@ -101,27 +108,33 @@ public sealed class Trainer
             return false;
         }
 
-        Step = state.Step;
-        updates = state.Updates;
-        tokens = state.Tokens;
         foreach (string difference in Differences(state.Settings, Settings()))
         {
             observer.OnMessage($"{Path.GetFileName(path)} was trained with {difference}; the run goes on, but not as it would have without the break.");
         }
 
+        Continue(path, state);
+        started = true;
+        return true;
+    }
+
+    /// <summary>Takes over a checkpoint whose tensors have been loaded.</summary>
+    private void Continue(string path, CheckpointState state)
+    {
+        Step = state.Step;
+        updates = state.Updates;
+        tokens = state.Tokens;
+        guards.Load(state.Guards);
         program.CastWeights(session);
         if (!TrainingCheckpoint.IsOf(state, program))
         {
             observer.OnMessage($"{Path.GetFileName(path)} was trained with recipe {state.Recipe}; weights and moments are converted for {program.Recipe}, and scales start anew.");
             Calibrate();
         }
-
-        started = true;
-        return true;
     }
 
     /// <summary>Trains up to <see cref="TrainerOptions.Steps"/>. Cancellation ends the run after the current step, with a checkpoint.</summary>
-    /// <exception cref="TrainingException">A loss or gradient is not finite and the policy is to stop.</exception>
+    /// <exception cref="TrainingException">Something is not finite, or the loss has a spike, and the policy is to stop or has come to its limit.</exception>
     /// <exception cref="IOException">The final checkpoint cannot be written.</exception>
     public TrainingResult Run(CancellationToken cancellation = default)
     {
@@ -135,7 +148,12 @@ public sealed class Trainer
         runner ??= session.CreateStepRunner(program, options.Accumulation);
         while (QueueSteps(cancellation))
         {
-            CompleteStep();
+            if (CompleteStep() is { } spike && GoBack(spike))
+            {
+                (evaluated, saved) = (-1, TrySave() ? Step : -1);
+                continue;
+            }
+
             if (evaluator is not null && options.EvaluationInterval > 0 && Step % options.EvaluationInterval == 0 && !cancellation.IsCancellationRequested)
             {
                 (validationLoss, evaluated) = (Evaluate(), Step);
@@ -158,7 +176,10 @@ public sealed class Trainer
         }
 
         return new TrainingResult(
-            Step, clock.Tokens, clock.Seconds, clock.AverageRate, clock.RecentLoss, validationLoss, session.Plan.TotalBytes, Interrupted: Step < options.Steps);
+            Step, clock.Tokens, clock.Seconds, clock.AverageRate, clock.RecentLoss, validationLoss, session.Plan.TotalBytes, Interrupted: Step < options.Steps)
+        {
+            SkippedSteps = guards.Skipped, Rewinds = [.. guards.Rewinds],
+        };
     }
 
     /// <summary>Mean loss of the held-out part; leaves no trace in the state of training.</summary>
@@ -206,7 +227,8 @@ public sealed class Trainer
         (evaluator is not null && options.EvaluationInterval > 0 && step % options.EvaluationInterval == 0)
         || (folder is not null && options.CheckpointInterval > 0 && step % options.CheckpointInterval == 0);
 
-    private void CompleteStep()
+    /// <summary>Completes the oldest step; a sentence about a spike of the loss that ends with it, else null.</summary>
+    private string? CompleteStep()
     {
         long step = Step + 1;
         StepState state = runner!.Complete();
@@ -214,16 +236,17 @@ public sealed class Trainer
         clock.Add(begun.Dequeue(), loss);
 
         bool finite = state.SkipStep == 0 && double.IsFinite(loss) && float.IsFinite(state.GradientNorm);
-        if (!finite)
+
+        // A loss scale that was too large is found out by trying: such steps are no sign of trouble until the scale is 1.
+        bool overflow = !finite && double.IsFinite(state.LossSum) && state.DynamicLossScale > 1f;
+        guards.Count(!finite && !overflow);
+        if (overflow)
         {
-            if (double.IsFinite(state.LossSum) && state.DynamicLossScale > 1f)
-            {
-                Overflowed(step, state);
-            }
-            else
-            {
-                Refuse(step, loss, state);
-            }
+            Overflowed(step, state);
+        }
+        else if (!finite)
+        {
+            Refuse(step, loss, state);
         }
 
         Step = step;
@@ -233,12 +256,52 @@ public sealed class Trainer
         {
             LossScale = program.LossScaling is null ? null : state.DynamicLossScale,
         });
+        return finite && state.WeightSum > 0 && options.SpikeGuard != SpikePolicy.Off && guards.Spikes.Observe(step, loss) is { } limit
+            ? FormattableString.Invariant(
+                $"Step {step}: the loss has a spike. It is {loss:G5}, and has been above {limit:G5} ({options.SpikeThreshold} deviations over the median of {guards.Spikes.Losses.Count} losses) for {options.SpikeSteps} steps, since step {guards.Spikes.Onset}.")
+            : null;
+    }
+
+    /// <summary>Does what the policy says about a spike; whether training is now at an earlier step.</summary>
+    private bool GoBack(string spike)
+    {
+        if (options.SpikeGuard == SpikePolicy.Report)
+        {
+            observer.OnMessage(spike);
+            guards.Spikes.Restore([], 0, 0);
+            return false;
+        }
+
+        long step = Step, onset = guards.Spikes.Onset, good = guards.LastGoodStep(step), leftOut = guards.LeftOut;
+        IReadOnlyList<Rewind> before = [.. guards.Rewinds];
+        string? name = folder is null ? null : RunFolder.NewestUpTo(folder.Path, good);
+        string from = name is null
+            ? $"There is no checkpoint from step {Math.Max(1, good)} or before; a smaller --save-every makes them."
+            : $"The last checkpoint from well before it is {Path.GetFileName(name)}.";
+        if (options.SpikeGuard == SpikePolicy.Stop || name is null || before.Count >= options.MaxRewinds)
+        {
+            string why = options.SpikeGuard == SpikePolicy.Rewind && before.Count >= options.MaxRewinds ? $" Training went back {before.Count} times already (--max-rewinds {options.MaxRewinds})." : "";
+            throw new TrainingException($"{spike}{why} {from} Training stops. A lower --lr, a longer --warmup, a smaller --clip or --spike-guard rewind may help.");
+        }
+
+        runner!.Discard();
+        begun.Clear();
+        CheckpointState? state = null;
+        string path = RunFolder.LoadNewest(folder!.Path, p => state = TrainingCheckpoint.Load(p, session, definition, program), observer.OnMessage, good)!;
+        Continue(path, state!);
+        var rewind = new Rewind(step, onset, Step, Step + leftOut + 1, step + leftOut + options.SpikeSkip);
+        guards.Add(before, rewind);
+        folder.DeleteAfter(Step);
+        observer.OnRewind(rewind);
+        observer.OnMessage(FormattableString.Invariant(
+            $"{spike} Training goes back to {Path.GetFileName(path)} and leaves out batches {rewind.FirstBatch} to {rewind.LastBatch} (rewind {guards.Rewinds.Count} of at most {options.MaxRewinds})."));
+        return true;
     }
 
     private void ReadBatch(long step)
     {
         long perStep = session.Dims[DimBinding.MicroBatch] * options.Accumulation;
-        batch.Read(training, (step - 1) * perStep);
+        batch.Read(training, (step - 1 + guards.LeftOut) * perStep);
     }
 
     /// <summary>Runs the first micro-batch until every FP8 tensor has a scale that fits it; otherwise step 1 would round its gradients to zero.</summary>
@@ -295,7 +358,9 @@ public sealed class Trainer
 
     private void Refuse(long step, double loss, StepState state)
     {
-        string what = double.IsFinite(loss) ? $"the gradient is not finite (norm {state.GradientNorm})" : $"the loss is not finite ({loss})";
+        string what = !double.IsFinite(loss) ? $"the loss is not finite ({loss})"
+            : !float.IsFinite(state.GradientNorm) ? $"the gradient is not finite (norm {state.GradientNorm})"
+            : "an amax of what is cast to FP8 is not finite";
         // Steps queued behind this one have changed nothing but gradients and activations; their turn comes again.
         bool stale = runner!.Pending > 0;
         runner.Discard();
@@ -312,6 +377,12 @@ public sealed class Trainer
         {
             throw new TrainingException(
                 message + " Training stops; the last checkpoint is from before this step. A lower --lr, a longer --warmup or --non-finite skip may help.");
+        }
+
+        if (guards.SkippedInRow >= options.MaxSkippedSteps)
+        {
+            throw new TrainingException(FormattableString.Invariant(
+                $"{message} {guards.SkippedInRow} steps in a row were skipped; at most {options.MaxSkippedSteps - 1} may be (--max-skipped {options.MaxSkippedSteps}). Training stops; weights and checkpoints are those from before step {step - guards.SkippedInRow + 1}. Look at the tensor named above, or try a lower --lr or other data."));
         }
 
         observer.OnMessage(message + " The step is skipped.");
@@ -348,10 +419,11 @@ public sealed class Trainer
             Updates = updates,
             Tokens = tokens,
             Settings = Settings(),
+            Guards = guards.Save(),
         };
         string path = folder!.CheckpointPath(Step);
         TrainingCheckpoint.Save(path, session, definition, program, state);
-        folder.Keep(options.KeepCheckpoints, Step);
+        folder.Keep(options.KeepCheckpoints, Step, options.SpikeGuard is SpikePolicy.Stop or SpikePolicy.Rewind ? guards.LastGoodStep(Step) : -1);
         observer.OnCheckpoint(path);
     }
 }

@@ -22,6 +22,19 @@ public enum NonFinitePolicy
     Skip,
 }
 
+/// <summary>What happens when the loss leaves the range of its noise (see <c>docs/guards.md</c> for the rule).</summary>
+public enum SpikePolicy
+{
+    /// <summary>Nothing.</summary>
+    Off,
+    /// <summary>A message; training goes on.</summary>
+    Report,
+    /// <summary>Training ends with an error that names the last checkpoint from before the spike.</summary>
+    Stop,
+    /// <summary>Training goes back to the last checkpoint from before the spike and leaves out the batches from there to where it was found (PaLM, arXiv 2204.02311, section 5.1).</summary>
+    Rewind,
+}
+
 /// <summary>Everything that decides how a model is trained; the numbers of a run depend on nothing else but model, sizes, recipe and data.</summary>
 public sealed record TrainerOptions
 {
@@ -79,8 +92,34 @@ public sealed record TrainerOptions
     /// <summary>Checkpoints that are kept.</summary>
     public int KeepCheckpoints { get; init; } = 2;
 
-    /// <summary>What happens when a loss or a gradient is not finite.</summary>
+    /// <summary>What happens when a loss, a gradient norm or a recorded amax is not finite.</summary>
     public NonFinitePolicy NonFinite { get; init; }
+
+    /// <summary>With <see cref="NonFinitePolicy.Skip"/>: skipped steps in a row at which training stops all the same.</summary>
+    public int MaxSkippedSteps { get; init; } = 10;
+
+    /// <summary>
+    /// What happens when the loss spikes. The default says so and changes nothing: the other two end a run or give it other data, which nobody should get without having asked.
+    /// </summary>
+    public SpikePolicy SpikeGuard { get; init; } = SpikePolicy.Report;
+
+    /// <summary>Losses whose median and deviation say what is usual; a quarter of them must be there before one can be high.</summary>
+    public int SpikeWindow { get; init; } = 128;
+
+    /// <summary>Robust standard deviations above the median from which a loss is high.</summary>
+    public float SpikeThreshold { get; init; } = 7f;
+
+    /// <summary>High losses in a row that are a spike.</summary>
+    public int SpikeSteps { get; init; } = 3;
+
+    /// <summary>Usual steps that must lie between a checkpoint and a spike for the checkpoint to count as good.</summary>
+    public int SpikeMargin { get; init; } = 10;
+
+    /// <summary>Batches that a rewind leaves out besides those from the checkpoint to where the spike was found, because what caused it may go on.</summary>
+    public int SpikeSkip { get; init; } = 10;
+
+    /// <summary>Returns to a checkpoint in one run after which the next spike stops it.</summary>
+    public int MaxRewinds { get; init; } = 3;
 
     /// <summary>Passes over the first micro-batch that set FP8 scales before step 1 of a fresh run.</summary>
     public int CalibrationPasses { get; init; } = 2;
@@ -108,6 +147,14 @@ public sealed record TrainerOptions
         Check(EvaluationBatches >= 1, nameof(EvaluationBatches), EvaluationBatches, "at least 1");
         Check(CheckpointInterval >= 0, nameof(CheckpointInterval), CheckpointInterval, "at least 0");
         Check(KeepCheckpoints >= 1, nameof(KeepCheckpoints), KeepCheckpoints, "at least 1");
+        Check(MaxSkippedSteps >= 1, nameof(MaxSkippedSteps), MaxSkippedSteps, "at least 1");
+        Check(SpikeWindow >= 8, nameof(SpikeWindow), SpikeWindow, "at least 8");
+        Check(float.IsFinite(SpikeThreshold) && SpikeThreshold > 0, nameof(SpikeThreshold), SpikeThreshold, "a finite number above 0");
+        Check(SpikeSteps >= 1, nameof(SpikeSteps), SpikeSteps, "at least 1");
+        Check(SpikeMargin >= 0, nameof(SpikeMargin), SpikeMargin, "at least 0");
+        Check(SpikeSkip >= 0, nameof(SpikeSkip), SpikeSkip, "at least 0");
+        Check(MaxRewinds >= 1, nameof(MaxRewinds), MaxRewinds, "at least 1");
+        Check(SpikeGuard != SpikePolicy.Rewind || CheckpointInterval > 0, nameof(CheckpointInterval), CheckpointInterval, "above 0 when SpikeGuard is Rewind, which goes back to a checkpoint");
         Check(CalibrationPasses >= 0, nameof(CalibrationPasses), CalibrationPasses, "at least 0");
     }
 

@@ -1,3 +1,5 @@
+using System.Collections.Generic;
+
 namespace Fp8Lm.Training;
 
 /// <summary>What a run came to.</summary>
@@ -10,4 +12,11 @@ namespace Fp8Lm.Training;
 /// <param name="PeakBytes">Bytes of the memory plan.</param>
 /// <param name="Interrupted">Whether the run ended before its last step.</param>
 public sealed record TrainingResult(
-    long Steps, long Tokens, double Seconds, double TokensPerSecond, double TrainLoss, double? ValidationLoss, long PeakBytes, bool Interrupted);
+    long Steps, long Tokens, double Seconds, double TokensPerSecond, double TrainLoss, double? ValidationLoss, long PeakBytes, bool Interrupted)
+{
+    /// <summary>Steps that were skipped because something was not finite, over the whole run.</summary>
+    public long SkippedSteps { get; init; }
+
+    /// <summary>Returns to earlier checkpoints after spikes of the loss, over the whole run.</summary>
+    public IReadOnlyList<Rewind> Rewinds { get; init; } = [];
+}

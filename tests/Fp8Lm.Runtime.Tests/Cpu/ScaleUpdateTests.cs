@@ -41,6 +41,33 @@ public unsafe class ScaleUpdateTests
         }
     }
 
+    [Theory]
+    [InlineData(0x3F800000u, 0u, 0u)]
+    [InlineData(0x3F800000u, StepState.Skipped, StepState.Skipped)]
+    [InlineData(0x7F800000u, 0u, StepState.Skipped)]
+    [InlineData(0x7FC00000u, 0u, StepState.Skipped)]
+    [InlineData(0x7F800000u, StepState.Halted, StepState.Halted)]
+    [InlineData(0x7F7FFFFFu, 0u, 0u)]
+    public void An_amax_that_is_not_finite_skips_the_step(uint bits, uint before, uint after)
+    {
+        foreach (bool clears in new[] { false, true })
+        {
+            uint[] amax = [0, 0x40000000, bits];
+            var state = new StepState { SkipStep = before };
+            fixed (uint* a = amax)
+            {
+                nint[] args = [(nint)a, amax.Length, clears ? 1 : 0, (nint)(&state)];
+                fixed (nint* pointer = args)
+                {
+                    CpuKernels.AmaxCheck(new DimBinding(1, 1), pointer, null!);
+                }
+            }
+
+            Assert.Equal(after, state.SkipStep);
+            Assert.Equal(clears ? [0, 0, 0] : [0, 0x40000000, bits], amax);
+        }
+    }
+
     [Fact]
     public void The_largest_of_the_history_counts_and_old_entries_fall_out()
     {

@@ -200,6 +200,9 @@ internal static class KernelTexts
         "const void* grad, const optim::Segment* segments, long long count, long long tiles, const float* inverse, const unsigned* amax, StepState* state, void* scratch",
         "grad, segments, count, tiles, inverse, amax, state, scratch");
 
+    public static string AmaxCheck { get; } = Library(
+        "optim/amax_check.cuh", "optim::AmaxCheck", "unsigned* amax, long long slots, long long clears, StepState* state", "amax, slots, clears, state");
+
     public static string ScaleUpdate { get; } = Library(
         "optim/scale_update.cuh", "optim::ScaleUpdate",
         "float* scale, float* scale_inverse, unsigned* amax, float* history, const float* maximum, long long slots, long long history_length, "

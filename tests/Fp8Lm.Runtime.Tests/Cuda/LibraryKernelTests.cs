@@ -189,6 +189,30 @@ public sealed class LibraryKernelTests
         }
     }
 
+    [Theory]
+    [InlineData(0x3F800000u, StepState.Skipped, StepState.Skipped)]
+    [InlineData(0x7F800000u, 0u, StepState.Skipped)]
+    [InlineData(0x7FC00000u, 0u, StepState.Skipped)]
+    [InlineData(0x7F800000u, StepState.Halted, StepState.Halted)]
+    [InlineData(0x7F7FFFFFu, 0u, 0u)]
+    public void AnAmaxThatIsNotFiniteSkipsTheStep(uint bits, uint before, uint after)
+    {
+        const int Slots = 1000;
+        uint[] amax = new uint[Slots];
+        amax[777] = bits;
+        foreach (bool clears in new[] { false, true })
+        {
+            using KernelHarness harness = Library(
+                KernelKind.ScaleUpdate, KernelTexts.AmaxCheck, ["amax", "slots", "clears", "state"], new TestBuffer(ElementFormat.F32, Slots), State());
+            harness.Upload(0, amax);
+            harness.Upload(1, [new StepState { SkipStep = before }]);
+            harness.Launch(harness[0], Slots, clears ? 1 : 0, harness[1]);
+
+            Assert.Equal(after, harness.Download<StepState>(1)[0].SkipStep);
+            Assert.Equal(clears ? new uint[Slots] : amax, harness.Download<uint>(0));
+        }
+    }
+
     [Fact]
     public void ALossThatIsNotFiniteSkipsTheStep()
     {

@@ -20,7 +20,7 @@ public sealed class KernelCompilationTests
     public static TheoryData<string> LibraryKernels =>
     [
         KernelTexts.EmbeddingGradient, KernelTexts.PositionGradient, KernelTexts.ColumnSumFinish, KernelTexts.LossSum, KernelTexts.GradientNorm, KernelTexts.GradientNormOfScaledLoss,
-        KernelTexts.AdamW, KernelTexts.ScaleUpdate, KernelTexts.Row(4096, 768),
+        KernelTexts.AdamW, KernelTexts.AmaxCheck, KernelTexts.ScaleUpdate, KernelTexts.Row(4096, 768),
         KernelTexts.ScaledAdam("f16, e4m3, float, float", store: false), KernelTexts.ScaledAdam("f16, e4m3, float, float", store: true),
         KernelTexts.ScaledAdam("f16, e4m3, e4m3, f16", store: false), KernelTexts.ScaledAdam("f16, e4m3, e4m3, f16", store: true),
         KernelTexts.ScaledAdam("bf16, e5m2, bf16, e5m2", store: false), KernelTexts.ScaledAdam("e4m3, float, e5m2, e4m3", store: true),

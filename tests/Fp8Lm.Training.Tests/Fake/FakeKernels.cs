@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using System.Linq;
 using Fp8Lm.Cpu;
 using Fp8Lm.Execution;
 using Fp8Lm.Training;
@@ -15,19 +16,20 @@ internal static unsafe class FakeKernels
 
     public static IReadOnlyList<KernelInfo> Table(FakeProgram program) =>
     [
-        Info("fake_embed", 4, RunEmbed),
-        Info("fake_layer", 7, (dims, args, _) => RunLayer(dims, args, program)),
-        Info("fake_logits", 4, RunLogits),
-        Info("fake_loss", 9, RunLoss),
-        Info("fake_layer_gradient", 5, RunLayerGradient),
-        Info("fake_embed_gradient", 4, RunEmbedGradient),
-        Info("fake_norm", 3, RunNorm),
-        Info("fake_adamw", 7, RunAdamW),
-        Info("fake_scales", 8, RunScales),
+        Info("fake_embed", 4, [3], RunEmbed),
+        Info("fake_layer", 7, [4, 6], (dims, args, _) => RunLayer(dims, args, program)),
+        Info("fake_logits", 4, [2], RunLogits),
+        Info("fake_loss", 9, [6, 7], RunLoss),
+        Info("fake_layer_gradient", 5, [3, 4], RunLayerGradient),
+        Info("fake_embed_gradient", 4, [3], RunEmbedGradient),
+        Info("fake_norm", 3, [], RunNorm),
+        Info("fake_adamw", 7, [], RunAdamW),
+        Info("fake_scales", 8, [], RunScales),
     ];
 
-    private static KernelInfo Info(string name, int arguments, CpuKernel kernel) =>
-        new(name, KernelKind.Row, $"extern \"C\" __global__ void {name}() {{}}\n", kernel, new string[arguments], new RowGeometry(d => d.Tokens, d => d[FakeModel.Width]));
+    private static KernelInfo Info(string name, int arguments, int[] written, CpuKernel kernel) => new(
+        name, KernelKind.Row, $"extern \"C\" __global__ void {name}() {{}}\n", kernel,
+        [.. Enumerable.Range(0, arguments).Select(i => $"{i}: float*{(written.Contains(i) ? " (written)" : "")}")], new RowGeometry(d => d.Tokens, d => d[FakeModel.Width]));
 
     private static float Mask(StepState* state, long index) =>
         state->Training == 0 ? 1f : CounterRandom.Uniform(state->SeedLow + ((ulong)state->MicroStep << 32), (ulong)index) < Keep ? (float)(1 / Keep) : 0f;

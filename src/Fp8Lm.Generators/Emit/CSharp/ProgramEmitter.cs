@@ -294,6 +294,7 @@ internal sealed class ProgramEmitter
     {
         w.Line("nint decayed = (nint)s.DecayedElements, rest = (nint)(s.ParameterElements - s.DecayedElements), offset = decayed * sizeof(float);");
         w.Line($"s.Launch(K.gradient_norm, s.GradientArena, (nint)s.ParameterElements, s.State, s.ReductionScratch{LossScale()});");
+        CheckAmax();
         w.Open("if (decayed > 0)").Line("s.Launch(K.adamw, s.MasterArena, s.GradientArena, s.FirstMomentArena, s.SecondMomentArena, decayed, 1, s.State);").Close();
         w.Open("if (rest > 0)").Line("s.Launch(K.adamw, s.MasterArena + offset, s.GradientArena + offset, s.FirstMomentArena + offset, s.SecondMomentArena + offset, rest, 0, s.State);").Close();
     }
@@ -313,9 +314,19 @@ internal sealed class ProgramEmitter
         w.Line("nint count = (nint)s.Plan.StateInstances, tiles = (nint)s.Plan.StateTiles, segments = s.Workspace(WorkspacePart.Segments);");
         w.Line("nint scale = s.Workspace(WorkspacePart.StateScale), inverse = s.Workspace(WorkspacePart.StateScaleInverse), amax = s.Workspace(WorkspacePart.StateAmax);");
         w.Line($"s.Launch(K.gradient_norm, s.GradientArena, segments, count, tiles, inverse, amax, s.State, s.ReductionScratch{LossScale()});");
+        CheckAmax();
         w.Line($"s.Launch(K.adamw_amax, {Arenas}, inverse, amax, s.State);");
         w.Line($"s.Launch(K.adamw_store, {Arenas}, scale, inverse, amax, s.State);");
         w.Line($"s.Launch(K.state_scales, segments, count, scale, inverse, amax, s.ScaleArena, s.ScaleInverseArena, {ProgramText.N(Maximum(r.Master))}, {ProgramText.N(Maximum(r.FirstMoment))}, {ProgramText.N(Maximum(r.SecondMoment))}, {ProgramText.N(Maximum(r.Weight))});");
+    }
+
+    /// <summary>A step with an amax that is not finite is skipped; current scaling has no scale update that would clear them.</summary>
+    private void CheckAmax()
+    {
+        if (Graph.Scales.Count > 0)
+        {
+            w.Line($"s.Launch(K.amax_check, s.AmaxArena, (nint)s.ScaleSlots, {(compiled.Recipe.Scaling == ScalePolicy.Current ? 1 : 0)}, s.State);");
+        }
     }
 
     private void ClearAmax(bool current)

@@ -25,6 +25,25 @@ public static unsafe partial class CpuKernels
     }
 
     /// <summary>
+    /// Skips a step whose recorded amax is not finite: a cast to FP8 saturates, so what follows from its bytes may look sound. Runs after the norm has written the skip
+    /// flag. Arguments: amax U32 [slots]; slots; clears (whether amax are zeroed here, where no scale update does); <see cref="StepState"/>.
+    /// </summary>
+    public static void AmaxCheck(DimBinding dims, nint* args, CpuPool pool)
+    {
+        var amax = new Span<uint>((void*)args[0], checked((int)args[1]));
+        var state = (StepState*)args[3];
+        if (state->SkipStep == 0 && amax.ContainsAnyInRange(0x7F800000u, uint.MaxValue))
+        {
+            state->SkipStep = StepState.Skipped;
+        }
+
+        if (args[2] != 0)
+        {
+            amax.Clear();
+        }
+    }
+
+    /// <summary>
     /// Rolls the amax histories, clears amax and derives the next scales, in skipped steps as well; a halted step only clears amax. Arguments: scale F32 [slots]; scaleInverse F32
     /// [slots]; amax U32 [slots]; history F32 [length, slots], newest first; maximum F32 [slots]; slots; length; powerOfTwo; margin; <see cref="StepState"/>.
     /// A slot whose amax is not finite, or whose history is all zero, keeps its scale; what is not finite enters the history as zero.
