@@ -44,6 +44,17 @@ public sealed class CommandLineTests : IDisposable
     }
 
     [Fact]
+    public void A_rewind_without_checkpoints_is_wrong_usage()
+    {
+        int code = Run("--data", temporary["text.txt"], "--out", temporary["run"], "--spike-guard", "rewind", "--save-every", "0", "--on-nonfinite", "skip", "--device", "cpu");
+
+        Assert.Equal(2, code);
+        Assert.Contains("--save-every 0 makes none on the way", errors.ToString(), StringComparison.Ordinal);
+        Assert.Equal(2, Run("--spike-guard", "maybe"));
+        Assert.Contains("--spike-guard 'maybe' is not known. Allowed: off, report, stop, rewind.", errors.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Half_the_steps_and_a_resume_equal_all_steps()
     {
         string[] common = ["train", "--data", temporary["text.txt"], "--length", "0"];

@@ -59,6 +59,25 @@ public sealed class SpikeGuardTests : IDisposable
         Assert.Equal([.. Enumerable.Range(1, 64), .. Enumerable.Range(75, 50)], data.Batches);
     }
 
+    /// <summary>A device that has the next step on its way when a spike is found gives it up.</summary>
+    [Fact]
+    public void Queued_steps_end_with_the_same_bytes()
+    {
+        byte[] straight = Bytes("straight", Options, new Garbage());
+        var program = new FakeProgram();
+        using Execution.CpuSession memory = FakeModel.Session(program);
+        var queueing = new QueueingSession(memory);
+        using (RunFolder folder = RunFolder.Open(temporary["queued"]))
+        {
+            var trainer = new Trainer(FakeModel.Definition, program, queueing, Options, new Garbage(), null, folder, null);
+            trainer.Start();
+            Assert.Single(trainer.Run(TestContext.Current.CancellationToken).Rewinds);
+        }
+
+        Assert.Equal(2, queueing.MostPending);
+        Assert.Equal(straight, File.ReadAllBytes(Newest("queued")));
+    }
+
     [Fact]
     public void Without_a_spike_the_guard_changes_nothing()
     {
