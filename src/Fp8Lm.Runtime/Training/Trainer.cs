@@ -232,7 +232,7 @@ public sealed class Trainer
     {
         long step = Step + 1;
         StepState state = runner!.Complete();
-        double loss = state.WeightSum > 0 ? state.LossSum / state.WeightSum : 0;
+        double loss = state.WeightSum <= 0 ? 0 : state.LossSum / state.WeightSum;    // NaN stays
         clock.Add(begun.Dequeue(), loss);
 
         bool finite = state.SkipStep == 0 && double.IsFinite(loss) && float.IsFinite(state.GradientNorm);
