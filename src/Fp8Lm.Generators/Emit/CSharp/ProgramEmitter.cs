@@ -323,7 +323,7 @@ internal sealed class ProgramEmitter
     /// <summary>A step with an amax that is not finite is skipped; current scaling has no scale update that would clear them.</summary>
     private void CheckAmax()
     {
-        if (Graph.Scales.Count > 0)
+        if (Graph.Scales.Count > 0 && compiled.Recipe.Scaling is (ScalePolicy.Delayed or ScalePolicy.Current))
         {
             w.Line($"s.Launch(K.amax_check, s.AmaxArena, (nint)s.ScaleSlots, {(compiled.Recipe.Scaling == ScalePolicy.Current ? 1 : 0)}, s.State);");
         }
