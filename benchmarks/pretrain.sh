@@ -13,7 +13,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-runs=${RUNS-"Bf16:1 TransformerEngine:1 Fp8LmO1:1 Fp8LmO2:1 Fp8LmO3:1 Bf16:2 Bf16:3 Bf16:4 Bf16:5"}
+runs=${RUNS-"Bf16:1 TransformerEngine:1 Fp8LmO1:1 Fp8LmO2:1 Fp8LmO3:1 BlockScaled:1 Bf16:2 Bf16:3 Bf16:4 Bf16:5"}
 bytes=${BYTES-190000000}
 
 # The package's section is not among the sources of a plain Debian, so lists of our own are made from those that are there.
