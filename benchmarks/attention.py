@@ -26,6 +26,7 @@ constexpr int kPitch = HEADS * HEAD, kKeyPitch = KV_HEADS * HEAD;
 template <class T, int kColumns> struct Plain
 {
     static constexpr int kSums = 0, kTransposed = 0;
+    static constexpr bool kWholeTurned = true;
     T* y;
     struct Inputs {};
     struct Columns {};
@@ -42,6 +43,7 @@ template <class T, int kColumns> struct Plain
 template <int kColumns> struct Cast
 {
     static constexpr int kSums = 0, kTransposed = 1;
+    static constexpr bool kWholeTurned = (BATCH * SEQUENCE) % 16 == 0;
     bf16* y;
     e4m3* q;
     e4m3* q_t;

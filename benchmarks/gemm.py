@@ -2,10 +2,11 @@
 """Our matrix products on one GPU, straight from the device library: checked against a float64 reference and timed next to cuBLASLt (through PyTorch).
 
 usage: gemm.py [--library DIR] [--check | --speed] [--tiles I,J] [--shapes NAME,NAME] [--sanitize]
-At the eleven shapes of peers/ceilings.py. plain: bf16 output. gelu: bias, GELU, amax, bf16 input of the GELU, FP8 row and transposed output. dgelu: the
-gradient of a GELU whose input is read as bf16, column sums, amax, FP8 row and transposed output (what the generator emits for a TransformerEngine MLP).
+At the eleven shapes of peers/ceilings.py. plain: bf16 output. gelu: bias, GELU, amax, slope of the GELU in bf16, FP8 row and transposed output. dgelu: the
+gradient of a GELU whose slope is read as bf16, column sums, amax, FP8 row and transposed output (what the generator emits for a TransformerEngine MLP). A form without one of
+its parts tells what that part costs: dgelu-no-turned-no-sums, of turned, row, sums, read, amax and wide (the bf16 store of gelu).
 rowwise: bf16 output times a scale per row and per column. block: scales per 1 x 128 of A and 128 x 128 of B, as fprop and dgrad of recipe BlockScaled;
-block-wgrad: per 1 x 128 of both. fast: accumulation in the tensor cores; promoted: in FP32 every 128 of K. Candidates take turns within a shape, because one after the other the GPU gets
+block-wgrad: per 1 x 128 of both. bf16, bf16-gelu, bf16-dgelu: the same of bf16 operands, without FP8 outputs, next to torch.mm. fast: accumulation in the tensor cores; promoted: in FP32 every 128 of K. Candidates take turns within a shape, because one after the other the GPU gets
 hot and slow. Prints JSON lines.
 """
 import argparse, ctypes, glob, json, os, statistics, sys, time
@@ -23,10 +24,16 @@ TILES = ["128x256 together", "128x192 in turn", "128x128 in turn", "256x128 toge
 SOURCE = """
 #include <fp8lm/gemm/gemm.cuh>
 using namespace fp8lm;
+#if BF16
+using Operand = bf16;
+#else
+using Operand = e4m3;
+#endif
 constexpr int kRows = M_, kColumns = N_;
 struct Epilogue
 {
-    static constexpr int kSums = DGELU, kTransposed = PLAIN ? 0 : 1;
+    static constexpr int kSums = DGELU && !NO_SUMS, kTransposed = PLAIN || BF16 || NO_TURNED ? 0 : 1;
+    static constexpr bool kWholeTurned = kRows % 16 == 0;
     bf16* y;
     e4m3* q;
     e4m3* q_t;
@@ -36,18 +43,18 @@ struct Epilogue
     const float* a_scales;
     const float* b_scales;
     unsigned amax = 0;
-#if DGELU
+#if DGELU && !NO_READ
     struct Inputs { Octet<bf16> x0; };
     __device__ Inputs read(int row, int col) const { return {load_octet<whole_octets(kColumns)>(y + (long long)row * kColumns + col, octet_count<kColumns>(col))}; }
 #else
     struct Inputs {};
     __device__ Inputs read(int, int) const { return {}; }
 #endif
-    __device__ void prefetch(int row, int col, int columns) const { if (DGELU) prefetch_octets<whole_octets(kColumns)>(y + (long long)row * kColumns + col, columns); }
+    __device__ void prefetch(int row, int col, int columns) const { if (DGELU && !NO_READ) prefetch_octets<whole_octets(kColumns)>(y + (long long)row * kColumns + col, columns); }
 #if SCALES == 1
     struct Columns { Octet<float> s; };
     __device__ Columns read_columns(int col) const { return {load_octet<whole_octets(kColumns)>(b_scales + col, octet_count<kColumns>(col))}; }
-#elif PLAIN
+#elif PLAIN || DGELU
     struct Columns {};
     __device__ Columns read_columns(int) const { return {}; }
 #else
@@ -71,41 +78,53 @@ struct Epilogue
 #endif
         store_octet<kWhole>(y + at, pack<bf16>(out), count);
 #else
+#if DGELU
+        float slope[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+#if !NO_READ
+        unpack(in.x0, slope);
+#endif
+#else
         float b[8];
         unpack(columns.b, b);
-#if DGELU
-        float x[8];
-        unpack(in.x0, x);
 #endif
         #pragma unroll
         for (int e = 0; e < 8; ++e)
             if (e < count)
             {
+                const float acc = accs[e] * 0.5f;
 #if DGELU
-                const float acc = accs[e] * 0.5f, v = x[e] + b[e], v3 = v * v, v7 = v3 * 0.071354814f + 1.5957692f, s = sigmoid_(v * v7);
-                const float v15 = acc * v * (s * (1.0f - s)), v20 = v15 * v * 0.071354814f * v;
-                acted[e] = acc * s + v15 * v7 + v20 + v20;
+                acted[e] = acc * slope[e];
+#if !NO_SUMS
                 sums[e] += acted[e];
-#else
-                out[e] = accs[e] * 0.5f;
-                const float v = out[e] + b[e];
-                acted[e] = v * sigmoid_(v * (v * v * 0.071354814f + 1.5957692f));
 #endif
-                amax = amax_bits(amax, acted[e]);
+#else
+                const float v = acc + b[e], inner = v * v * 0.071354814f + 1.5957692f, s = sigmoid_(v * inner), v12 = v * (s * (1.0f - s)), v17 = v12 * v * 0.071354814f * v;
+                out[e] = s + v12 * inner + v17 + v17;
+                acted[e] = v * s;
+#endif
+                if (!NO_AMAX)
+                    amax = amax_bits(amax, acted[e]);
             }
-#if !DGELU
+#if !DGELU && !NO_WIDE
         store_octet<kWhole>(y + at, pack<bf16>(out), count);
 #endif
+#if BF16
+        store_octet<kWhole>(reinterpret_cast<bf16*>(q) + at, pack<bf16>(acted), count);
+#else
         const Octet<e4m3> cast = pack<e4m3>(acted, 4.0f);
-        store_octet<kWhole>(q + at, cast, count);
+        if (!NO_ROW || cast.words[0] == 0x12345678)
+            store_octet<kWhole>(q + at, cast, count);
+#endif
+#if !NO_TURNED && !BF16
         turned[0] = make_uint2(cast.words[0], cast.words[1]);
+#endif
 #endif
     }
     __device__ u8* transposed(int, int col) const { return reinterpret_cast<u8*>(q_t) + (long long)col * kRows; }
     __device__ float* sum_row(int, int slab) const { return sums_out + (long long)slab * kColumns; }
     __device__ void finish() { if (!PLAIN) atomic_amax(slot, amax); }
 };
-using Config = gemm::Config<e4m3, e4m3, true, true, PROMOTE, M_, N_, K_, Epilogue
+using Config = gemm::Config<Operand, Operand, true, true, PROMOTE, M_, N_, K_, Epilogue
 #if SCALES == 2
     , gemm::BlockScales::Squares
 #elif SCALES == 3
@@ -147,7 +166,9 @@ def headers(library):
 def compile(m, n, k, form, promote, tile=None, library=None):
     names, bodies = zip(*headers(library or options.library)); strings = ctypes.c_char_p * len(names); program = ctypes.c_void_p()
     assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), SOURCE.encode(), b"k.cu", len(names), strings(*bodies), strings(*names)) == 0
-    defines = dict(M_=m, N_=n, K_=k, PLAIN=int(form == "plain" or form in SCALES), SCALES=SCALES.get(form, 0), DGELU=int(form == "dgelu"), PROMOTE=int(promote)) | ({} if tile is None else dict(FP8LM_TILE=tile))
+    bf16, (form, *without) = form.startswith("bf16"), (form.removeprefix("bf16-") if form != "bf16" else "plain").split("-no-")
+    defines = {f"NO_{part.upper()}": int(part in without) for part in ("turned", "row", "sums", "read", "amax", "wide")}
+    defines |= dict(BF16=int(bf16), M_=m, N_=n, K_=k, PLAIN=int(form == "plain" or form in SCALES), SCALES=SCALES.get(form, 0), DGELU=int(form == "dgelu"), PROMOTE=int(promote)) | ({} if tile is None else dict(FP8LM_TILE=tile))
     flags = [b"--gpu-architecture=sm_90a", b"--std=c++17", b"-Xptxas=-v", b"-default-device"] + [f"-D{a}={b}".encode() for a, b in defines.items()]
     failed = nvrtc.nvrtcCompileProgram(program, len(flags), (ctypes.c_char_p * len(flags))(*flags)); size = ctypes.c_size_t()
     nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size)); log = ctypes.create_string_buffer(size.value); nvrtc.nvrtcGetProgramLog(program, log); log = log.value.decode()
@@ -159,8 +180,8 @@ def compile(m, n, k, form, promote, tile=None, library=None):
 
 
 shapes = [s for s in SHAPES if not options.shapes or s[0] in options.shapes.split(",")]
-forms = [(f, p) for f in options.forms.split(",") for p in (False, True) if p or not f.startswith("block")]
-tiles_of = lambda form, promote: ([3, 5, 6] if form.startswith("block") else [3, 4, 5, 6]) if promote else [2] if form == "dgelu" else [1, 2]
+forms = [(f, p) for f in options.forms.split(",") for p in (False, True) if (p or not f.startswith("block")) and not (p and f.startswith("bf16"))]
+tiles_of = lambda form, promote: [0, 1, 2] if form.startswith("bf16") else ([3, 5, 6] if form.startswith("block") else [3, 4, 5, 6]) if promote else [2] if form.startswith("dgelu") else [1, 2]
 if options.compile:
     folder = os.environ.get("OUT")
     with ThreadPoolExecutor(2) as pool:
@@ -178,12 +199,13 @@ def ok(result):
     if result: raise RuntimeError(f"CUDA error {result}")
 
 
-def tensor_map(address, rows, k, tile, regroups):
-    """What Cuda/TensorMapTable.cs encodes for a K-major FP8 operand."""
+def tensor_map(address, rows, k, tile, regroups, width=1):
+    """What Cuda/TensorMapTable.cs encodes for a K-major operand of elements of width bytes."""
     raw = ctypes.create_string_buffer(192); at = (ctypes.addressof(raw) + 63) // 64 * 64
-    dims, box, strides = ([k, 2, 4, 4, rows // 32], [128, 2, 4, 4, tile // 32], [k, 8 * k, 2 * k, 32 * k]) if regroups else ([k, rows], [128, tile], [k])
+    dims, box, strides = ([k, 2, 4, 4, rows // 32], [128 // width, 2, 4, 4, tile // 32], [k, 8 * k, 2 * k, 32 * k]) if regroups else ([k, rows], [128 // width, tile], [k])
+    strides = [width * s for s in strides]
     rank = len(dims); u64, u32 = ctypes.c_uint64 * rank, ctypes.c_uint32 * rank
-    ok(cuda.cuTensorMapEncodeTiled(ctypes.c_void_p(at), 0, rank, ctypes.c_void_p(address), u64(*dims), (ctypes.c_uint64 * max(1, rank - 1))(*strides), u32(*box), u32(*[1] * rank), 0, 3, 3, 0))
+    ok(cuda.cuTensorMapEncodeTiled(ctypes.c_void_p(at), 9 if width == 2 else 0, rank, ctypes.c_void_p(address), u64(*dims), (ctypes.c_uint64 * max(1, rank - 1))(*strides), u32(*box), u32(*[1] * rank), 0, 3, 3, 0))
     return raw, at
 
 
@@ -195,8 +217,8 @@ class Kernel:
         traits = (ctypes.c_uint32 * 5)(); ok(cuda.cuMemcpyDtoH_v2(traits, pointer, 20)); self.threads, self.shared, self.tile_m, self.tile_n = traits[:4]
         ok(cuda.cuFuncSetAttribute(self.function, 8, ctypes.c_int(self.shared))); self.regroups = regroups
 
-    def prepare(self, m, n, k, a, b, *addresses):
-        self.maps = [tensor_map(a, m, k, self.tile_m, False), tensor_map(b, n, k, self.tile_n, self.regroups and n % 32 == 0)]
+    def prepare(self, m, n, k, a, b, *addresses, width=1):
+        self.maps = [tensor_map(a, m, k, self.tile_m, False, width), tensor_map(b, n, k, self.tile_n, self.regroups and n % 32 == 0, width)]
         self.values = [ctypes.c_uint64(x) for x in addresses]
         self.arguments = (ctypes.c_void_p * (2 + len(addresses)))(self.maps[0][1], self.maps[1][1], *[ctypes.addressof(v) for v in self.values])
         self.blocks = min(132, -(-m // self.tile_m) * -(-n // self.tile_n)); return self
@@ -236,8 +258,9 @@ stream = lambda: torch.cuda.current_stream().cuda_stream
 fp8 = lambda *shape: torch.randn(*shape, device=dev).to(torch.float8_e4m3fn)
 
 
-def buffers(m, n, k):
-    return dict(a=fp8(m, k), b=fp8(n, k), y=torch.randn(m, n, device=dev).bfloat16(), q=torch.zeros(m, n, device=dev, dtype=torch.uint8), q_t=torch.zeros(n, m, device=dev, dtype=torch.uint8),
+def buffers(m, n, k, bf16=False):
+    operand = (lambda *shape: torch.randn(*shape, device=dev).bfloat16()) if bf16 else fp8
+    return dict(a=operand(m, k), b=operand(n, k), y=torch.randn(m, n, device=dev).bfloat16(), q=torch.zeros(m, n, device=dev, dtype=torch.bfloat16 if bf16 else torch.uint8), q_t=torch.zeros(n, m, device=dev, dtype=torch.uint8),
                 bias=torch.randn(n, device=dev), slot=torch.zeros(1, device=dev), sums=torch.zeros(-(-m // 16), n, device=dev),
                 a_scales=torch.rand(-(-k // 128), m, device=dev) + 0.5, b_scales=torch.rand(-(-k // 128), n, device=dev) + 0.5)
 
@@ -258,23 +281,25 @@ def check(pool):
         for f, p in forms:
             for t in tiles_of(f, p) if c[0] % 4 == 0 or not f.startswith("block") else []: work.append((c, f, p, t, pool.submit(compile, *c, f, p, t)))
     for (m, n, k), form, promote, tile, cubin in work:
-        x = buffers(m, n, k); y0 = x["y"].clone(); exact = product(x, form, k); outs = []
+        bf16 = form.startswith("bf16"); x = buffers(m, n, k, bf16); y0 = x["y"].clone(); exact = product(x, form, k); outs = []
         for _ in range(2):
             x["y"].copy_(y0); x["slot"].zero_()
-            Kernel(cubin.result()).prepare(m, n, k, *[t.data_ptr() for t in x.values()]).launch(stream()); torch.cuda.synchronize()
+            Kernel(cubin.result()).prepare(m, n, k, *[t.data_ptr() for t in x.values()], width=1 + bf16).launch(stream()); torch.cuda.synchronize()
             outs.append([x[s].clone() for s in ("y", "q", "q_t", "slot", "sums")])
         same = all(torch.equal(s, t) for s, t in zip(*outs)); y, q, q_t, slot, sums = outs[0]
-        bound = 1e-3 if promote else 3e-3
-        if form == "plain" or form in SCALES: error = ((y.double() - exact).abs().max() / exact.abs().max()).item(); good = error < bound + 2 ** -8
+        bound = 1e-5 if bf16 else 1e-3 if promote else 3e-3
+        kind = "plain" if form == "bf16" else form.removeprefix("bf16-")
+        if kind == "plain" or form in SCALES: error = ((y.double() - exact).abs().max() / exact.abs().max()).item(); good = error < bound + 2 ** -8
         else:
-            v = (exact * 0.5 + x["bias"].double()) if form == "gelu" else y0.double() + x["bias"].double(); v.requires_grad_()
+            v = (exact * 0.5 + x["bias"].double()).requires_grad_()
             inner = v * torch.sigmoid(v * (v * v * 0.071354814 + 1.5957692))
-            want = inner.detach() if form == "gelu" else torch.autograd.grad(inner, v, exact * 0.5)[0]
-            got = q.view(torch.float8_e4m3fn).double() / 4; clipped = want.clamp(-112, 112)
-            # A cast is off by a sixteenth of its value at most, and by what the sum before it is off.
-            error = ((got - clipped).abs() - clipped.abs() / 15).max().item() / exact.abs().max().item()
-            good = error < bound and torch.equal(q_t, q.t()) and abs(slot.item() / want.abs().max().item() - 1) < 10 * bound
-            if form == "dgelu":
+            want = inner.detach() if kind == "gelu" else exact * 0.5 * y0.double()
+            got, clipped = (q.double(), want) if bf16 else (q.view(torch.float8_e4m3fn).double() / 4, want.clamp(-112, 112))
+            # A cast is off by a sixteenth of its value at most (bf16: by 2^-8), and by what the sum before it is off.
+            error = ((got - clipped).abs() - clipped.abs() / (250 if bf16 else 15)).max().item() / exact.abs().max().item()
+            if kind == "gelu": good_slope = (y.double() - torch.autograd.grad(inner.sum(), v)[0]).abs().max().item() < 2 ** -8 + 10 * bound * exact.abs().max().item()
+            good = error < bound and (kind != "gelu" or good_slope) and (bf16 or torch.equal(q_t, q.t())) and abs(slot.item() / want.abs().max().item() - 1) < 10 * bound
+            if kind == "dgelu":
                 padded = torch.zeros(-(-m // 16) * 16, n, device=dev, dtype=torch.float64); padded[:m] = want
                 sum_error = ((sums.double() - padded.view(-1, 16, n).sum(1)).abs().max() / want.abs().max()).item(); good &= sum_error < 10 * bound
         good &= same; failures += not good
@@ -294,8 +319,9 @@ def speed(pool):
         a.record(); target.copy_(source); b.record(); b.synchronize(); times.append(a.elapsed_time(b))
     say(what="copy", gb_s=round(2 * source.numel() / statistics.median(times) / 1e6)); del source, target
     for s in shapes:
-        name, m, n, k = s; x = buffers(m, n, k); runs = {}
-        for fast in (True, False):
+        name, m, n, k = s; x = buffers(m, n, k); runs = {}; wide = buffers(m, n, k, True) if any(f.startswith("bf16") for f, _ in forms) else None
+        if wide: runs["torch bf16"] = lambda: torch.mm(wide["a"], wide["b"].t(), out=wide["y"])
+        for fast in (True, False) if any(not f.startswith("bf16") for f, _ in forms) else ():
             runs["torch fast" if fast else "torch precise"] = lambda fast=fast: torch._scaled_mm(x["a"], x["b"].t(), scale_a=one, scale_b=one, out_dtype=torch.bfloat16, use_fast_accum=fast)
         if any(f in SCALES for f, _ in forms):
             for fast in (True, False):
@@ -303,7 +329,7 @@ def speed(pool):
                 runs["torch rowwise " + ("fast" if fast else "precise")] = lambda fast=fast, sa=sa, sb=sb: torch._scaled_mm(x["a"], x["b"].t(), scale_a=sa, scale_b=sb, out_dtype=torch.bfloat16, use_fast_accum=fast)
         for (t, f, p, tile, library), cubin in work.items():
             if t == s:
-                kernel = Kernel(cubin.result(), library is None or "head" not in library).prepare(m, n, k, *[v.data_ptr() for v in x.values()])
+                kernel = Kernel(cubin.result(), library is None or "head" not in library).prepare(m, n, k, *[v.data_ptr() for v in (wide if f.startswith("bf16") else x).values()], width=1 + f.startswith("bf16"))
                 runs[f"{f} {'promoted' if p else 'fast'}{'' if tile is None else ' ' + TILES[tile]}{' ' + os.path.basename(library) + '' if library else ''}"] = lambda kernel=kernel: kernel.launch(stream())
                 if tile is None and library is None: say(what="tile", name=name, form=f, promoted=p, rows=kernel.tile_m, columns=kernel.tile_n, threads=kernel.threads)
         times = {r: [] for r in runs}
@@ -315,7 +341,8 @@ def speed(pool):
                 for _ in range(3): run()
                 b.record(); b.synchronize(); times[r].append(a.elapsed_time(b) / 3)
         rate = {r: round(2 * m * n * k / statistics.median(t) / 1e9) for r, t in times.items()}
-        say(what="gemm", name=name, M=m, N=n, K=k, tflops=rate, ratio_fast=round(rate.get("plain fast", 0) / rate["torch fast"], 3), ratio_promoted=round(rate.get("plain promoted", 0) / rate["torch precise"], 3),
+        say(what="gemm", name=name, M=m, N=n, K=k, tflops=rate, **({"ratio_fast": round(rate["plain fast"] / rate["torch fast"], 3), "ratio_promoted": round(rate["plain promoted"] / rate["torch precise"], 3)} if "plain fast" in rate else {}),
+            **({"ratio_bf16": round(rate["bf16 fast"] / rate["torch bf16"], 3)} if "bf16 fast" in rate else {}),
             **{f"ratio_{f.replace('-', '_')}": round(rate[f"{f} promoted"] / rate["torch precise"], 3) for f in SCALES if f"{f} promoted" in rate},
             **({"ratio_rowwise_fast": round(rate["rowwise fast"] / rate["torch rowwise fast"], 3), "ratio_rowwise": round(rate["rowwise promoted"] / rate["torch rowwise precise"], 3)} if "rowwise fast" in rate else {}),
             gelu_of_plain=round(rate.get("gelu fast", 0) / rate.get("plain fast", 1), 3), dgelu_of_plain=round(rate.get("dgelu promoted", 0) / rate.get("plain promoted", 1), 3))

@@ -103,7 +103,8 @@ public sealed class GemmCostTests(ITestOutputHelper output)
             Regex.Matches(header, @"\{(\d+), (\d+), Consumers::(\w+), (\d+)\}").Select(m => new GemmTiles.Tile(Number(m, 1), Number(m, 2), m.Groups[3].Value == "InTurn", Number(m, 4))));
         foreach ((string name, GemmTiles.Speed[] speeds) in new (string, GemmTiles.Speed[])[]
         {
-            ("kFp8Speeds", GemmTiles.Fp8), ("kFp8LightSpeeds", GemmTiles.Fp8Light), ("kPromotedSpeeds", GemmTiles.Promoted), ("kPromotedPlainSpeeds", GemmTiles.PromotedPlain), ("kBf16Speeds", GemmTiles.Bf16),
+            ("kFp8Speeds", GemmTiles.Fp8), ("kFp8LightSpeeds", GemmTiles.Fp8Light), ("kPromotedSpeeds", GemmTiles.Promoted), ("kPromotedPlainSpeeds", GemmTiles.PromotedPlain),
+            ("kBf16PlainSpeeds", GemmTiles.Bf16Plain), ("kBf16Speeds", GemmTiles.Bf16), ("kBf16WideSpeeds", GemmTiles.Bf16Wide),
         })
         {
             string row = Regex.Match(header, name + @" = \{\{(.*)\}\};").Groups[1].Value;

@@ -17,6 +17,7 @@ internal static class KernelTexts
         {
             static constexpr int kSums = 1;
             static constexpr int kTransposed = 1;
+            static constexpr bool kWholeTurned = kRows % 16 == 0;
             float* y;
             e4m3* q;
             e4m3* q_t;
@@ -57,6 +58,7 @@ internal static class KernelTexts
         {
             static constexpr int kSums = 0;
             static constexpr int kTransposed = 0;
+            static constexpr bool kWholeTurned = true;
             T* y;
             template <class Old, bool kReads> struct InputsOf {};
             template <class Old> struct InputsOf<Old, true> { Octet<Old> old; };

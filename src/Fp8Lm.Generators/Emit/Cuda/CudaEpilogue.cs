@@ -61,7 +61,8 @@ internal static class CudaEpilogue
 
         public void Constants(SourceWriter w)
         {
-            w.Line($"static constexpr int kSums = {Text(sums.Count)};").Line($"static constexpr int kTransposed = {Text(transposed.Count)};");
+            w.Line($"static constexpr int kSums = {Text(sums.Count)};").Line($"static constexpr int kTransposed = {Text(transposed.Count)};")
+                .Line($"static constexpr bool kWholeTurned = {WholeColumns(transposed)};");
             foreach (KernelParam param in Fields(program))
             {
                 w.Line(CudaText.Declaration(param) + ";");
@@ -194,6 +195,13 @@ internal static class CudaEpilogue
             }
 
             w.Close().Line();
+        }
+
+        /// <summary>Whether every column of the transposed copies begins at a multiple of sixteen bytes; buffers themselves do.</summary>
+        private static string WholeColumns(IEnumerable<QuantizeOutput> copies)
+        {
+            List<string> extents = [.. copies.SelectMany(c => new[] { c.TransposedPitch!, c.TransposedOffset! }).Where(d => !d.Equals(DimExpr.Zero)).Select(d => d.PrintFactor(CudaText.Symbol)).Distinct()];
+            return extents.Count == 0 ? "true" : string.Join(" && ", extents.Select(e => $"{e} % 16 == 0"));
         }
 
         /// <summary>Where what crosses rows goes.</summary>

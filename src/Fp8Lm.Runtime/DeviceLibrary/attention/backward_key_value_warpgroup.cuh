@@ -143,7 +143,7 @@ template <class S> struct WarpgroupBackwardKeyValue
     static __device__ __forceinline__ void consume(
         float scale, KeyRing keys, QueryRing queries, const u8* rows, const Item* item, int group, EpilogueK& dk, EpilogueV& dv)
     {
-        const int warp_row = group * 64 + threadIdx.x / kWarpSize % 4 * kWarpRows;
+        const int warp_row = group * 64 + __shfl_sync(kAllLanes, threadIdx.x / kWarpSize % 4, 0) * kWarpRows;    // uniform, and known to be
         #pragma unroll 1
         while (true)
         {

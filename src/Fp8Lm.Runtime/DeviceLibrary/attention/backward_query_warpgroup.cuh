@@ -137,7 +137,7 @@ template <class S> struct WarpgroupBackwardQuery
     static __device__ __forceinline__ void consume(
         const float* lse, const float* delta, float scale, QueryRing queries, KeyRing keys, KeyRing values, const Item* items, int group, E& dq)
     {
-        const int warp_row = group * 64 + threadIdx.x / kWarpSize % 4 * kWarpRows;
+        const int warp_row = group * 64 + __shfl_sync(kAllLanes, threadIdx.x / kWarpSize % 4, 0) * kWarpRows;    // uniform, and known to be
         #pragma unroll 1
         while (true)
         {

@@ -142,7 +142,7 @@ template <class S> struct WarpgroupForward
     static __device__ __forceinline__ void consume(
         float* lse, float scale, QueryRing queries, KeyRing keys, KeyRing values, const Item* items, int group, E& e)
     {
-        const int warp_row = group * 64 + threadIdx.x / kWarpSize % 4 * kWarpRows;
+        const int warp_row = group * 64 + __shfl_sync(kAllLanes, threadIdx.x / kWarpSize % 4, 0) * kWarpRows;    // uniform, and known to be
         float s[kKeys / 2], output[kHeadSize / 2], factor[2];
         u32 p[kKeys / 4];
         // The first products of an item start before the one before is finished. Without a next item they are of whatever is there.

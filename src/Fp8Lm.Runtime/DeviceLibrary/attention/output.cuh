@@ -10,6 +10,7 @@ template <class E> struct HeadEpilogue
 {
     static constexpr int kSums = E::kSums;
     static constexpr int kTransposed = E::kTransposed;
+    static constexpr bool kWholeTurned = E::kWholeTurned;
     using Columns = typename E::Columns;
     using Inputs = typename E::Inputs;
 

@@ -1,10 +1,13 @@
 #pragma once
 #include <fp8lm/common/octet.cuh>
+#include <fp8lm/epilogue/column_values.cuh>
 #include <fp8lm/epilogue/exchange.cuh>
+#include <fp8lm/epilogue/turned_columns.cuh>
 #include <fp8lm/reduce/amax.cuh>
 
 // Hands accumulators to a generated epilogue, which works on octets: eight adjacent columns of a row that begin at a multiple of eight.
 //   kSums, kTransposed                        column sums and transposed FP8 copies that it asks for
+//   kWholeTurned                              columns of its transposed copies begin at multiples of 16 bytes
 //   Columns read_columns(col)                 what it loads of eight columns for all rows
 //   Inputs read(row, col)                     what it loads of an octet; both are called early, so that memory answers meanwhile
 //   prefetch(row, col, columns)               brings what read will load of a part of a row to L2
@@ -17,31 +20,21 @@ namespace fp8lm::epilogue {
 template <class E> constexpr int kSumCount = E::kSums ? 8 * E::kSums : 1;
 template <class E> constexpr int kTurnedCount = E::kTransposed ? E::kTransposed : 1;
 
-// Rows row .. row + 15 of one column into a transposed copy; row is a multiple of 16.
-__device__ __forceinline__ void store_column(u8* to, uint4 bytes, int row, int row_end)
+// Calls body(0), body(1), ... in straight code while goes_on(step); a loop with #pragma unroll stays a loop where loads run ahead of their use.
+template <int kIndex> struct Index
 {
-    to += row;
-    if ((row_end % 16 == 0 || row + 16 <= row_end) && ((u64)to & 15) == 0)
-        *reinterpret_cast<uint4*>(to) = bytes;
-    else
-    {
-        const u64 low = (u64)bytes.y << 32 | bytes.x, high = (u64)bytes.w << 32 | bytes.z;
-        #pragma unroll 1
-        for (int i = 0; i < 16 && row + i < row_end; ++i)
-            to[i] = (u8)((i < 8 ? low : high) >> 8 * (i % 8));
-    }
-}
+    static constexpr int kValue = kIndex;
+    __device__ constexpr operator int() const { return kIndex; }
+};
 
-// Calls body(0), body(1), ... in straight code; a loop with #pragma unroll stays a loop where loads run ahead of their use.
-template <int kIndex> struct Index { __device__ constexpr operator int() const { return kIndex; } };
-
-template <int kCount, int kFrom = 0, class Body> __device__ __forceinline__ void straight(const Body& body)
+template <int kCount, int kFrom = 0, class Body, class Condition> __device__ __forceinline__ void straight(const Body& body, const Condition& goes_on)
 {
     if constexpr (kFrom < kCount)
-    {
-        body(Index<kFrom>{});
-        straight<kCount, kFrom + 1>(body);
-    }
+        if (goes_on(kFrom))
+        {
+            body(Index<kFrom>{});
+            straight<kCount, kFrom + 1>(body, goes_on);
+        }
 }
 
 // Eight accumulators of a step named at run time: a row of the two that a lane has in a fragment. Registers have no index, so this branches.
@@ -60,46 +53,59 @@ __device__ __forceinline__ void take(float (&acc)[8], const Value& value, int st
         take<kTiles, kSteps, kStep + 1>(acc, value, step, half);
 }
 
+// Steps whose inputs are under way when applied steps have been: those asked for at first, and always the next one.
+template <int kSteps, int kFirst> __device__ constexpr int steps_read(int applied)
+{
+    const int reads = applied + 1 > kFirst ? applied + 1 : kFirst;
+    return reads < kSteps ? reads : kSteps;
+}
+
 // Fragments of one warp in the layout of mma and wgmma: value(j, i) is row row0 + l/4 + 8(i/2), column col0 + 8j + 2(l%4) + i%2, or if kAdjacent
 // column col0 + 32(j/4) + 8(l%4) + 2(j%4) + i%2; row0 is a multiple of 16. A second slab of fragments, kTiles further, lies 64 rows below.
 // A step is 32 columns of 16 rows, an octet of two rows for each lane. kLoops: steps are a loop and not straight code, where that
 // would need more registers than there are. Elsewhere straight code is faster, long as it is: it gives accumulators back as it goes.
-template <int kTiles, int kSlabs = 1, bool kLoops = false, bool kAdjacent = false, class E, class Value>
-__device__ __forceinline__ void apply_fragments(E& e, const Value& value, int row0, int col0, int row_end, int col_end)
+// kReads: steps whose inputs are asked for before the first one is applied; the second slab asks for all, where the first had its accumulators. turns: where transposed copies go.
+// column_values: where what all rows share comes from.
+// Bounds that are constants and multiples of 16 (rows) and 32 (columns) leave one question a step, the same for all lanes: parts of a step that were
+// branches of their own could not overlap.
+template <int kTiles, int kSlabs = 1, bool kLoops = false, bool kAdjacent = false, int kReads = 1, class E, class Value, class Turns = DirectTurns, class ColumnValues = DirectColumns>
+__device__ __forceinline__ void apply_fragments(
+    E& e, const Value& value, int row0, int col0, int row_end, int col_end, const Turns& turns = {}, const ColumnValues& column_values = {})
 {
     constexpr int kSteps = ceil_div(kTiles, 4);
     const int lane = fresh_lane();
     [[maybe_unused]] const ByteTurn turn(lane);
-    #pragma unroll
-    for (int slab = 0; slab < kSlabs; ++slab)
-    {
-        const int rows = row0 + 64 * slab;
-        if (rows >= row_end)
-            return;
-        // Bounds that are constants and multiples of 16 (rows) and 32 (columns) make all lanes of the warp go the same way.
+    straight<kSlabs>([&](auto slab) {
+        constexpr int kSlab = decltype(slab)::kValue, kAhead = kSlab == 0 ? kReads : kSteps;
+        const int rows = row0 + 64 * kSlab;
+        turns.begin_slab();
         const auto columns_of = [&](int step) { return col0 + 32 * step; };
+        const auto exists = [&](int step) { return columns_of(step) < col_end; };
         const auto inside = [&](int row, int step) {
-            return (row_end % 16 == 0 || row < row_end) && columns_of(step) + (col_end % 32 == 0 ? 0 : 8 * (lane % 4)) < col_end;
+            return (row_end % 16 == 0 || row < row_end) && (col_end % 32 == 0 || columns_of(step) + 8 * (lane % 4) < col_end);
         };
+        // Behind the last column it reads that again, and asks no question.
+        const auto column_to_read = [&](int step) { return (col_end % 32 == 0 ? min(columns_of(step), col_end - 32) : columns_of(step)) + 8 * (lane % 4); };
 
         typename E::Columns next_columns = {};
-        typename E::Inputs next[2] = {};
-        const auto read = [&](int step) {
-            if (columns_of(step) + (col_end % 32 == 0 ? 0 : 8 * (lane % 4)) < col_end)
-                next_columns = e.read_columns(columns_of(step) + 8 * (lane % 4));
+        typename E::Inputs inputs[kLoops ? 1 : kSteps][2] = {};
+        const auto read_columns = [&](int step) {
+            const int col = column_to_read(step);
+            if (col_end % 32 == 0 || col < col_end)
+                next_columns = column_values.read(e, step, lane, col);
+        };
+        const auto read = [&](typename E::Inputs (&to)[2], int step) {
             #pragma unroll
             for (int half = 0; half < 2; ++half)
             {
                 const int row = rows + 8 * half + lane / 4;
                 if (inside(row, step))
-                    next[half] = e.read(row, columns_of(step) + 8 * (lane % 4));
+                    to[half] = e.read(row, column_to_read(step));
             }
         };
-        read(0);
 
-        const auto apply_step = [&](auto step) {
+        const auto apply_step = [&](auto step, const typename E::Inputs (&in)[2], const auto& read_ahead) {
             const typename E::Columns columns = next_columns;
-            const typename E::Inputs in[2] = {next[0], next[1]};
             const int col = columns_of(step) + 8 * (lane % 4), turned_col = col + lane / 4;
             float sums[kSumCount<E>] = {};
             uint2 turned[2][kTurnedCount<E>] = {};
@@ -108,23 +114,27 @@ __device__ __forceinline__ void apply_fragments(E& e, const Value& value, int ro
             {
                 const int row = rows + 8 * half + lane / 4;
                 float acc[8];
-                take<kTiles, kSteps>(acc, [&](int j, int i) { return value(slab * kTiles + j, i); }, step, half);
-                // What the next step needs is under way during half of this one; accumulators have made room for it by then.
-                if (half == 1 && step + 1 < kSteps)
-                    read(step + 1);
+                take<kTiles, kSteps>(acc, [&](int j, int i) { return value(kSlab * kTiles + j, i); }, step, half);
+                // What later steps need is under way during half of this one; accumulators have made room for it by then.
+                if (half == 1)
+                {
+                    if (step + 1 < kSteps)
+                        read_columns(step + 1);
+                    read_ahead();
+                }
                 if constexpr (!kAdjacent)
                     gather_columns(acc, lane);
                 if (inside(row, step))
                     e.apply(row, col, acc, columns, in[half], sums, turned[half]);
             }
 
-            const bool store = (col_end % 32 == 0 ? columns_of(step) : turned_col) < col_end;
+            const bool store = col_end % 32 == 0 || turned_col < col_end;
             #pragma unroll
             for (int copy = 0; copy < E::kTransposed; ++copy)
             {
                 const uint2 low = turn.turn(turned[0][copy]), high = turn.turn(turned[1][copy]);
                 if (store)
-                    store_column(e.transposed(copy, turned_col), make_uint4(low.x, low.y, high.x, high.y), rows, row_end);
+                    turns.put(e, copy, step, lane, turned_col, make_uint4(low.x, low.y, high.x, high.y), rows, row_end);
             }
 
             #pragma unroll
@@ -139,15 +149,38 @@ __device__ __forceinline__ void apply_fragments(E& e, const Value& value, int ro
                     e.sum_row(sum, rows / 16)[turned_col] = total;
             }
         };
-        if constexpr (kLoops)
+
+        if (rows < row_end)
         {
-            #pragma unroll 1
-            for (int step = 0; step < kSteps; ++step)
-                apply_step(step);
+            read_columns(0);
+            if constexpr (kLoops)
+            {
+                read(inputs[0], 0);
+                #pragma unroll 1
+                for (int step = 0; step < kSteps && exists(step); ++step)
+                {
+                    const typename E::Inputs in[2] = {inputs[0][0], inputs[0][1]};
+                    apply_step(step, in, [&] {
+                        if (step + 1 < kSteps)
+                            read(inputs[0], step + 1);
+                    });
+                }
+            }
+            else
+            {
+                straight<steps_read<kSteps, kAhead>(0)>([&](auto step) { read(inputs[step], step); }, [](int) { return true; });
+                straight<kSteps>([&](auto step) {
+                    constexpr int kStep = decltype(step)::kValue, kFrom = steps_read<kSteps, kAhead>(kStep), kTo = steps_read<kSteps, kAhead>(kStep + 1);
+                    apply_step(step, inputs[kStep], [&] {
+                        #pragma unroll
+                        for (int next = kFrom; next < kTo; ++next)
+                            read(inputs[next], next);
+                    });
+                }, exists);
+            }
         }
-        else
-            straight<kSteps>(apply_step);
-    }
+        turns.template end_slab<8 * kTiles>(e, rows, col0, row_end, col_end);
+    }, [&](int slab) { return turns.has_slab(row0 + 64 * slab, row_end); });
 }
 
 // A warp's 16 rows of a product without fragments: lane 8r + c has rows 4r .. 4r + 3 of eight columns of its own.

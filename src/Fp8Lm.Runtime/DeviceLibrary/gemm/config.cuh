@@ -1,5 +1,7 @@
 #pragma once
 #include <fp8lm/common/common.cuh>
+#include <fp8lm/epilogue/column_values.cuh>
+#include <fp8lm/epilogue/turned_columns.cuh>
 #include <fp8lm/gemm/tile.cuh>
 #include <fp8lm/mma/descriptor.cuh>
 
@@ -19,9 +21,11 @@ struct Config
 {
     static constexpr bool kLight = E::kSums == 0 && sizeof(typename E::Inputs) <= (E::kTransposed == 0 ? 16 : 1) && sizeof(typename E::Columns) <= 32;
     static constexpr bool kPlain = E::kSums == 0 && E::kTransposed == 0;
+    static constexpr bool kStores = kPlain && sizeof(typename E::Inputs) <= 1 && sizeof(typename E::Columns) <= 1;
+    static constexpr bool kNarrow = E::kSums <= 1 && E::kTransposed == 0 && sizeof(typename E::Inputs) <= 16 && sizeof(typename E::Columns) <= 32;
     static constexpr bool kBlockScaled = kBlockScales != BlockScales::None;
     static constexpr TileSpeeds kSpeeds = kBlockScaled ? kPlain ? kBlockScaledPlainSpeeds : kBlockScales == BlockScales::Rows ? kRowScaledSpeeds : kBlockScaledSpeeds
-        : sizeof(A) == 2 ? kBf16Speeds : kPromote ? kPlain ? kPromotedPlainSpeeds : kPromotedSpeeds : kLight ? kFp8LightSpeeds : kFp8Speeds;
+        : sizeof(A) == 2 ? kStores ? kBf16PlainSpeeds : kNarrow ? kBf16Speeds : kBf16WideSpeeds : kPromote ? kPlain ? kPromotedPlainSpeeds : kPromotedSpeeds : kLight ? kFp8LightSpeeds : kFp8Speeds;
     static_assert(sizeof(A) == 1 ? sizeof(B) == 1 : kSame<A, B>, "both operands are FP8 or both are one 16-bit type");
     static constexpr Tile kTile = kTiles[choose_tile(kSpeeds, kM, kN, kK * (i64)sizeof(A))];
     static constexpr int kRows = kTile.rows, kColumns = kTile.columns;
@@ -61,13 +65,26 @@ struct Config
     static constexpr int kScaleBytes = kBlockScaled ? 4 * (kRows + (kBlockScales == BlockScales::Rows ? kColumns : 0)) : 0;    // of a stage, behind all tiles
     static constexpr int kAlignmentSlack = 1024;    // the swizzle pattern repeats every 1024 bytes of address
     static constexpr int kMaximumStages = 7;
-    static constexpr int kFittingStages = (kSharedLimit - kAlignmentSlack - 256) / (kStageBytes + kScaleBytes);
+    // A transposed copy goes through a buffer of each consumer where its columns are whole vectors.
+    static constexpr bool kStagesTurns = E::kTransposed == 1 && E::kWholeTurned && kM % 16 == 0 && kN % 32 == 0;
+    static constexpr int kTurnedBytes = kStagesTurns ? epilogue::StagedTurns::kBytes<kColumns> : 0;
+    // Consumers in turn fetch what a tile's columns share while they wait for theirs.
+    static constexpr bool kKeepsColumns = kInTurn && sizeof(typename E::Columns) % 16 == 0;
+    static constexpr int kColumnBytes = kKeepsColumns ? epilogue::KeptColumns::kBytes<E, kColumns> : 0;
+    static constexpr int kEpilogueBytes = kTurnedBytes + 4 * kColumnBytes;    // of a consumer
+    static constexpr int kFittingStages = (kSharedLimit - kAlignmentSlack - 256 - kConsumers * kEpilogueBytes) / (kStageBytes + kScaleBytes);
     static constexpr int kStages = kFittingStages < kMaximumStages ? kFittingStages : kMaximumStages;
-    static constexpr int kSharedBytes = kAlignmentSlack + kStages * (kStageBytes + kScaleBytes + 16) + kConsumers * 8;
+    static constexpr int kBarrierBytes = ceil_div(kStages * 16 + kConsumers * 8, 16) * 16;
+    static constexpr int kSharedBytes = kAlignmentSlack + kStages * (kStageBytes + kScaleBytes) + kBarrierBytes + kConsumers * kEpilogueBytes;
 
     // Registers of a thread after the split of the file: 128 * (producer + consumers * each) <= 65536.
     static constexpr int kProducerRegisters = kConsumers == 2 ? 24 : 32;
     static constexpr int kConsumerRegisters = kConsumers == 2 ? 240 : 160;
+
+    // Steps of an epilogue whose inputs are read before the first is applied: what registers hold beside accumulators and work. Promotion's partial sums are gone by then.
+    static constexpr int kWorkRegisters = 48, kInputRegisters = 2 * (int)sizeof(typename E::Inputs) / 4;
+    static constexpr int kRoom = (kConsumerRegisters - kSlabs * kAccumulators - kWorkRegisters) / (kInputRegisters > 0 ? kInputRegisters : 1);
+    static constexpr int kReads = kRoom < 1 ? 1 : kRoom < ceil_div(kColumns, 32) ? kRoom : ceil_div(kColumns, 32);
 };
 
 // F32 operands: exact FP32 multiply-add without tensor cores, any layout, any alignment.

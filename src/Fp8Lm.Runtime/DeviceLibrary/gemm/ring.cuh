@@ -25,6 +25,13 @@ template <class Config> struct Ring
     // all rounds before, so a consumer that takes whole tiles waits for its turn.
     __device__ u32 turn(int group) const { return shared + kStages * (Config::kStageBytes + Config::kScaleBytes + 16) + 8 * group; }
 
+    // What a consumer's epilogue has: a buffer for its transposed copy, and one of each warp for what columns share.
+    __device__ u32 turned(int group) const
+    {
+        return shared + kStages * (Config::kStageBytes + Config::kScaleBytes) + Config::kBarrierBytes + group * Config::kEpilogueBytes;
+    }
+    __device__ u32 columns(int group, int warp) const { return turned(group) + Config::kTurnedBytes + warp * Config::kColumnBytes; }
+
     // A thread, once.
     __device__ void init() const
     {

@@ -5,11 +5,11 @@ namespace fp8lm::gemm {
 
 struct Position { int row, col; };
 
-// Tiles in groups of 2048 rows, walked column by column: the tiles in flight at one time then read few distinct rows of A and B, which stay in
+// Tiles in groups of up to 2048 rows, equally many each, walked column by column: the tiles in flight at one time then read few distinct rows of A and B, which stay in
 // L2. Block b of a persistent grid takes tiles b, b + grid, ...
 template <class Config> struct Schedule
 {
-    static constexpr int kGroup = 2048 / Config::kRows;
+    static constexpr int kGroup = ceil_div(Config::kTilesM, ceil_div(Config::kTilesM, 2048 / Config::kRows));
     static constexpr int kTiles = Config::kTilesM * Config::kTilesN;
 
     // Tiles of a consumer: all of the block's, or every other one.

@@ -164,7 +164,7 @@ __device__ __forceinline__ void multiply_tile(
 template <class Config, class E> __device__ __forceinline__ void consume(Ring<Config> ring, int group, const ScaleAddresses& scales, E& e)
 {
     using Tiles = Schedule<Config>;
-    const int warp = threadIdx.x / kWarpSize % 4;
+    const int warp = __shfl_sync(kAllLanes, threadIdx.x / kWarpSize % 4, 0);    // uniform, and known to be: bounds of rows do not part its lanes
     const int first_slab = Config::kTogether ? group * Config::kSlabs : 0;
     u32 turn_parity = group == 0 ? 1 : 0;    // the first turn of the first consumer has come
     if (Config::kInTurn && group == 1)
@@ -173,6 +173,9 @@ template <class Config, class E> __device__ __forceinline__ void consume(Ring<Co
     for (int index = Tiles::first(group); index < Tiles::kTiles; index += Tiles::stride())
     {
         const Position tile = Tiles::position(index);
+        [[maybe_unused]] const epilogue::KeptColumns kept{ring.columns(group, warp)};
+        if constexpr (Config::kKeepsColumns)
+            kept.fill<Config::kColumns>(e, tile.col, Config::kColumnEnd);
         float acc[Config::kSlabs][Config::kAccumulators];
         if constexpr (Config::kInTurn)
         {
@@ -183,9 +186,21 @@ template <class Config, class E> __device__ __forceinline__ void consume(Ring<Co
         if constexpr (Config::kInTurn)
             ring.skip_tile();
         constexpr int kTiles = Config::kColumns / 8;
-        epilogue::apply_fragments<kTiles, Config::kSlabs, false, Config::kAdjacent>(
-            e, [&](int j, int i) { return acc[j / kTiles][4 * (j % kTiles) + i]; }, tile.row + 64 * first_slab + 16 * warp, tile.col,
-            Config::kRowEnd, Config::kColumnEnd);
+        const auto apply = [&](const auto& turns, const auto& columns) {
+            epilogue::apply_fragments<kTiles, Config::kSlabs, false, Config::kAdjacent, Config::kReads>(
+                e, [&](int j, int i) { return acc[j / kTiles][4 * (j % kTiles) + i]; }, tile.row + 64 * first_slab + 16 * warp, tile.col,
+                Config::kRowEnd, Config::kColumnEnd, turns, columns);
+        };
+        const auto apply_turned = [&](const auto& turns) {
+            if constexpr (Config::kKeepsColumns)
+                apply(turns, kept);
+            else
+                apply(turns, epilogue::DirectColumns{});
+        };
+        if constexpr (Config::kStagesTurns)
+            apply_turned(epilogue::StagedTurns{ring.turned(group), 1 + group, warp});
+        else
+            apply_turned(epilogue::DirectTurns{});
     }
     e.finish();
 }

@@ -29,7 +29,11 @@ internal static class GemmTiles
 
     public static Speed[] PromotedPlain { get; } = [default, default, default, new(93, 400), new(96, 400), new(91, 400), new(100, 400)];
 
-    public static Speed[] Bf16 { get; } = [new(100, 600), default, new(90, 120), default, default, default, default];
+    public static Speed[] Bf16Plain { get; } = [new(100, 600), new(83, 80), new(72, 120), default, default, default, default];
+
+    public static Speed[] Bf16 { get; } = [new(100, 1800), new(83, 80), new(72, 120), default, default, default, default];
+
+    public static Speed[] Bf16Wide { get; } = [new(100, 1800), default, new(72, 120), default, default, default, default];
 
     /// <summary>The tile of least time: rounds that the busiest multiprocessor makes, times what a round takes.</summary>
     public static Tile Choose(ReadOnlySpan<Speed> speeds, long m, long n, long kBytes)

@@ -73,7 +73,9 @@ internal static class HopperCost
         const int OctetOfBf16 = 2;
         bool plain = epilogue.ColumnSums == 0 && epilogue.TransposedCasts == 0;
         bool light = epilogue.ColumnSums == 0 && epilogue.LoadBytes <= (epilogue.TransposedCasts == 0 ? OctetOfBf16 : 0);
-        return !fp8 ? GemmTiles.Bf16
+        bool stores = plain && epilogue.LoadBytes == 0 && epilogue.Operations == 0;
+        bool narrow = epilogue.ColumnSums <= 1 && epilogue.TransposedCasts == 0 && epilogue.LoadBytes <= OctetOfBf16;
+        return !fp8 ? stores ? GemmTiles.Bf16Plain : narrow ? GemmTiles.Bf16 : GemmTiles.Bf16Wide
             : promotes ? plain ? GemmTiles.PromotedPlain : GemmTiles.Promoted
             : light ? GemmTiles.Fp8Light : GemmTiles.Fp8;
     }
