@@ -156,8 +156,14 @@ public sealed record RecipeSpec(
 
     public bool ScalesLoss => LossScaling != LossScaling.None;
 
-    /// <summary>Whether the optimizer keeps anything in fewer than 32 bits: it then works tensor by tensor, each state with a scale of its own.</summary>
-    public bool ScaledStates => WeightGradient != Format.F32 || Master != Format.F32 || FirstMoment != Format.F32 || SecondMoment != Format.F32;
+    /// <summary>Whether the optimizer keeps anything in fewer than 32 bits: it then works tensor by tensor, each with formats of its own.</summary>
+    public bool OwnStates => WeightGradient != Format.F32 || Master != Format.F32 || FirstMoment != Format.F32 || SecondMoment != Format.F32;
+
+    /// <summary>Whether anything that it keeps has a scale: it then takes the amax of what it will store in a pass of its own, and scales of weights' FP8 copies follow from that.</summary>
+    public bool ScaledStates => IsScaled(WeightGradient) || IsScaled(Master) || IsScaled(FirstMoment) || IsScaled(SecondMoment);
+
+    /// <summary>Whether copies of linear weights depend on the master and what the optimizer left beside it alone, with no history: they can be made anew at any time.</summary>
+    public bool CopiesFollowMaster => OwnStates && (ScaledStates || GroupedScales || !UsesFp8);
 
     public bool UsesFp8 => IsFp8(Input) || IsFp8(Weight) || IsFp8(OutputGradient);
 

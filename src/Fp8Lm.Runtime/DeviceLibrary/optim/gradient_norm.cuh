@@ -115,10 +115,18 @@ private:
     static constexpr int kUnroll = 4;
 };
 
-// Global L2 norm of the gradients of all segments: Gradient with a scale for linear weights, f32 for the rest. An amax [count] that is not finite makes the
-// norm NaN: a cast to FP8 saturates, so the bytes would not tell.
+// Global L2 norm of the gradients of all segments: Gradient for linear weights, f32 for the rest. A Gradient with a scale has its inverse and amax [count]; an
+// amax that is not finite makes the norm NaN: a cast to FP8 saturates, so the bytes would not tell.
 template <class Gradient> struct SegmentedGradientNorm : NormLaunch
 {
+    static __device__ void run(
+        const void* grad, const Segment* segments, i64 count, i64 tiles, StepState* state, void* scratch, LossScaleState* loss_scale = nullptr,
+        i64 growth_interval = 0)
+    {
+        static_assert(kScaledMaximum<Gradient> == 0.0f, "this gradient has a scale");
+        run(grad, segments, count, tiles, nullptr, nullptr, state, scratch, loss_scale, growth_interval);
+    }
+
     static __device__ void run(
         const void* grad, const Segment* segments, i64 count, i64 tiles, const float* inverse, const u32* amax, StepState* state, void* scratch,
         LossScaleState* loss_scale = nullptr, i64 growth_interval = 0)

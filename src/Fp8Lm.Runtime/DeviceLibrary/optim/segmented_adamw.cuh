@@ -5,9 +5,10 @@
 #include <fp8lm/optim/segment.cuh>
 #include <fp8lm/reduce/amax.cuh>
 
-// FP8-LM's optimizer (fact sheet, 3.3) over all parameters at once, in two passes: the first takes the amax of the new moments and weights, the second
-// computes them again and stores them with scales that fit. Moments have one format; masters and gradients of linear weights have theirs, all others are
-// f32. Nothing is read back by the host, and no tensor exists in f32 besides those stored so. Clipping multiplies what was dequantised.
+// AdamW over all parameters at once. Moments have one format; masters and gradients of linear weights have theirs, all others are f32. Without scales it is one
+// pass, Update. Where anything has a scale it is FP8-LM's optimizer (fact sheet, 3.3) in two: Amax takes the amax of the new moments and weights, Store computes
+// them again and stores them with scales that fit. Nothing is read back by the host, and no tensor exists in f32 besides those stored so. Clipping multiplies
+// what was dequantised.
 namespace fp8lm::optim {
 
 template <class Master, class Gradient, class First, class Second> struct SegmentedAdamW
@@ -117,6 +118,17 @@ template <class Master, class Gradient, class First, class Second> struct Segmen
                     values[i] = max_(min_(values[i] * s, kScaledMaximum<T>), -kScaledMaximum<T>);
             }
             store_octet<true>(to, pack<T>(values), 8);
+        }
+    };
+
+    // Assigns master, m, v, none of which has a scale.
+    struct Update : Launch<256>
+    {
+        static __device__ void run(
+            void* master, const void* grad, void* m, void* v, const Segment* segments, i64 count, i64 tiles, const StepState* state)
+        {
+            static_assert(kScaledMaximum<Master> + kScaledMaximum<Gradient> + kScaledMaximum<First> + kScaledMaximum<Second> == 0.0f, "scales take two passes");
+            Store::run(master, grad, m, v, segments, count, tiles, nullptr, nullptr, nullptr, state);
         }
     };
 
