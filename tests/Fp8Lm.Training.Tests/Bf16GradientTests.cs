@@ -79,6 +79,26 @@ public sealed class Bf16GradientTests : IDisposable
         }
     }
 
+    /// <summary>What frameworks hold in BF16 is BF16; DeepSeek-V3 and mixed FP16 accumulate in FP32.</summary>
+    [Theory]
+    [InlineData("Fp32", ElementFormat.F32)]
+    [InlineData("Fp16", ElementFormat.F32)]
+    [InlineData("BlockScaled", ElementFormat.F32)]
+    [InlineData("F32Gradients", ElementFormat.F32)]
+    [InlineData("Bf16", ElementFormat.BF16)]
+    [InlineData("TransformerEngine", ElementFormat.BF16)]
+    [InlineData("TransformerEngineCurrent", ElementFormat.BF16)]
+    [InlineData("Rowwise", ElementFormat.BF16)]
+    public void Matrices_of_layers_have_the_gradients_of_the_recipe(string recipe, ElementFormat format)
+    {
+        ModelProgram program = Drawn.Definition.Program(recipe);
+        for (int p = 0; p < Drawn.Definition.Parameters.Length; p++)
+        {
+            bool matrix = Drawn.Definition.Parameters[p] is { Repeated: true } parameter && !parameter.Path.EndsWith("bias", StringComparison.Ordinal);
+            Assert.Equal(matrix ? format : ElementFormat.F32, program.FormatsOf(p).Gradient);
+        }
+    }
+
     /// <summary>Nothing has a scale, so there is one pass over the states, and neither memory nor checkpoint has scales of states.</summary>
     [Theory]
     [InlineData("Bf16")]

@@ -29,8 +29,6 @@ public sealed class Fp8LmTests : IDisposable
     [InlineData("Bf16", 16)]
     [InlineData("TransformerEngine", 16)]
     [InlineData("TransformerEngineCurrent", 16)]
-    [InlineData("Rowwise", 16)]
-    [InlineData("BlockScaled", 18)]
     [InlineData("F32Gradients", 18)]
     [InlineData("Fp16Bf16Gradients", 16)]
     [InlineData("Bf16States", 10)]

@@ -155,7 +155,7 @@ internal static class KernelTexts
         #include <fp8lm/{{header}}>
         using namespace fp8lm;
         FP8LM_LAUNCH({{type}});
-        extern "C" __global__ void __launch_bounds__({{type}}::kThreads, 1) test({{parameters}}) { {{type}}::run({{arguments}}); }
+        extern "C" __global__ void __launch_bounds__({{type}}::kThreads, {{type}}::kLeastBlocks) test({{parameters}}) { {{type}}::run({{arguments}}); }
         """;
 
     public const string EmbeddingParameters = "const int* tokens, const bf16* d_y, float* grad, long long count, long long vocab, long long columns";
