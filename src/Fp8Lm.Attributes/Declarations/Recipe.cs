@@ -6,7 +6,7 @@ public enum Recipe
     /// <summary>Everything in FP32.</summary>
     Fp32,
 
-    /// <summary>BF16 compute; FP32 master weights, gradients and moments, as Megatron-LM.</summary>
+    /// <summary>BF16 compute and gradients of the layers' weights; FP32 master weights and moments; 16 bytes a parameter of the layers, as PyTorch and Transformer Engine hold it.</summary>
     Bf16,
 
     /// <summary>
@@ -28,7 +28,7 @@ public enum Recipe
     Rowwise,
 
     /// <summary>
-    /// DeepSeek-V3 (arXiv 2412.19437, section 3.3): E4M3 throughout, a scale per token and 128 of K for inputs and gradients and per 128 x 128 of weights, taken from
+    /// DeepSeek-V3 (arXiv 2412.19437, section 3.3): E4M3 operands throughout, FP32 gradients of weights, a scale per token and 128 of K for inputs and gradients and per 128 x 128 of weights, taken from
     /// that block and applied where the products add to FP32, every 128 of K.
     /// </summary>
     BlockScaled,

@@ -27,7 +27,7 @@ public sealed class RecipeDefinition
     /// <summary>Gradients of such layers' outputs, as the GEMM reads them.</summary>
     public Format OutputGradient { get; init; }
 
-    /// <summary>Gradients of the weights of such layers, as stored and accumulated: F32, or E4M3 or E5M2 with a scale per tensor (FP8-LM, section 2.1). All others are F32.</summary>
+    /// <summary>Gradients of the weights of such layers, as stored and accumulated: F32; BF16, to which every micro-batch adds one rounding; or E4M3 or E5M2 with a scale per tensor (FP8-LM, section 2.1). All others are F32.</summary>
     public Format WeightGradient { get; init; }
 
     /// <summary>Embedding table and output head.</summary>

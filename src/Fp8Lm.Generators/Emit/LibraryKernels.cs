@@ -58,7 +58,7 @@ internal static class LibraryKernels
 
     public static IReadOnlyList<LibraryKernel> Of(RecipeSpec recipe)
     {
-        List<LibraryKernel> kernels = [LossSum, .. (recipe.ScaledStates ? Scaled(recipe) : [GradientNorm, AdamW]).Select(k => recipe.ScalesLoss && k.Name == GradientNorm.Name ? OfScaledLoss(k) : k)];
+        List<LibraryKernel> kernels = [LossSum, .. (recipe.OwnStates ? Segmented(recipe) : [GradientNorm, AdamW]).Select(k => recipe.ScalesLoss && k.Name == GradientNorm.Name ? OfScaledLoss(k) : k)];
         if (recipe.Scaling is ScalePolicy.Delayed or ScalePolicy.Current)
         {
             kernels.Add(AmaxCheck);
@@ -75,8 +75,8 @@ internal static class LibraryKernels
         Params = [.. norm.Params, P("loss_scale", ElementType.LossScale, true), P("growth_interval", ElementType.Int64)],
     };
 
-    /// <summary>The optimizer of recipes whose states have formats of their own.</summary>
-    private static IEnumerable<LibraryKernel> Scaled(RecipeSpec recipe)
+    /// <summary>The optimizer of recipes whose states have formats of their own: one pass, or two where any of them has a scale.</summary>
+    private static IEnumerable<LibraryKernel> Segmented(RecipeSpec recipe)
     {
         string cuda = $"optim::SegmentedAdamW<{string.Join(", ", States(recipe).Select(CudaText.Type))}>", cpu = $"<{string.Join(", ", States(recipe).Select(State))}>";
         ElementType Of(Format format, Format others) => format == others ? LoweringContext.TypeOf(format) : ElementType.Bytes;
@@ -85,8 +85,16 @@ internal static class LibraryKernels
             P("master", Of(recipe.Master, Format.F32), true), P("gradient", Of(recipe.WeightGradient, Format.F32)), P("m", LoweringContext.TypeOf(recipe.FirstMoment), true), P("v", LoweringContext.TypeOf(recipe.SecondMoment), true),
             P("segments", ElementType.Segment), P("count", ElementType.Int64), P("tiles", ElementType.Int64),
         ];
-        yield return new("gradient_norm", "ScaledOptimizer", "optim/gradient_norm.cuh", $"optim::SegmentedGradientNorm<{CudaText.Type(recipe.WeightGradient)}>", $"CpuKernels.ScaledGradientNorm<{State(recipe.WeightGradient)}>", "NoGeometry.Instance",
-            [arenas[1], P("segments", ElementType.Segment), P("count", ElementType.Int64), P("tiles", ElementType.Int64), P("inverse", ElementType.F32), P("amax", ElementType.U32), P("state", ElementType.State, true), P("scratch", ElementType.F32, true)]);
+        KernelParam[] scales = RecipeSpec.IsScaled(recipe.WeightGradient) ? [P("inverse", ElementType.F32), P("amax", ElementType.U32)] : [];
+        yield return new("gradient_norm", "ScaledOptimizer", "optim/gradient_norm.cuh", $"optim::SegmentedGradientNorm<{CudaText.Type(recipe.WeightGradient)}>",
+            $"CpuKernels.{(scales.Length > 0 ? "Scaled" : "Segmented")}GradientNorm<{State(recipe.WeightGradient)}>", "NoGeometry.Instance",
+            [arenas[1], .. arenas.Skip(4), .. scales, P("state", ElementType.State, true), P("scratch", ElementType.F32, true)]);
+        if (!recipe.ScaledStates)
+        {
+            yield return new("adamw", "ScaledOptimizer", "optim/segmented_adamw.cuh", cuda + "::Update", "CpuKernels.SegmentedAdamW" + cpu, "NoGeometry.Instance", [.. arenas, P("state", ElementType.State)]);
+            yield break;
+        }
+
         yield return new("adamw_amax", "ScaledOptimizer", "optim/segmented_adamw.cuh", cuda + "::Amax", "CpuKernels.ScaledAdamAmax" + cpu, "NoGeometry.Instance",
             [.. arenas.Select(a => P(a.Name, a.Type)), P("inverse", ElementType.F32), P("amax", ElementType.U32, true), P("state", ElementType.State)]);
         yield return new("adamw_store", "ScaledOptimizer", "optim/segmented_adamw.cuh", cuda + "::Store", "CpuKernels.ScaledAdamStore" + cpu, "NoGeometry.Instance",

@@ -12,7 +12,7 @@ namespace Fp8Lm.Generators.Frontend;
 internal static class RecipeRoles
 {
     private static readonly Format[] Operand = [Format.F32, Format.BF16, Format.F16, Format.E4M3, Format.E5M2], Stored = [Format.F32, Format.BF16, Format.F16], Exact = [Format.F32],
-        Gradient = [Format.F32, Format.E4M3, Format.E5M2], State = [Format.F32, Format.BF16, Format.F16, Format.E4M3, Format.E5M2];
+        Gradient = [Format.F32, Format.BF16, Format.E4M3, Format.E5M2], State = [Format.F32, Format.BF16, Format.F16, Format.E4M3, Format.E5M2];
 
     private static readonly (string Role, Func<RecipeSpec, Format> Get, Format[] Allowed)[] Roles =
     [
@@ -101,9 +101,11 @@ internal static class RecipeRoles
             return ("Master", "GEMMs read F32 weights in place, so Master must be F32 unless Weight is BF16, F16 or FP8");
         }
 
-        if (recipe.Copies != WeightCopies.PerStep && !recipe.ScaledStates)
+        if (recipe.Copies != WeightCopies.PerStep && !recipe.CopiesFollowMaster)
         {
-            return ("Copies", "copies of weights can only be left out where the optimizer keeps their scales; make Master, WeightGradient or a moment smaller than F32, or use 'WeightCopies.PerStep'");
+            return ("Copies", recipe.OwnStates
+                ? "FP8 copies of weights can only be left out where the optimizer keeps their scales; make Master, WeightGradient or a moment F16, E4M3 or E5M2, or use 'WeightCopies.PerStep'"
+                : "copies of weights can only be left out where the optimizer works tensor by tensor; make Master, WeightGradient or a moment smaller than F32, or use 'WeightCopies.PerStep'");
         }
 
         if (LossScaleConflict(recipe) is { } scaling)
@@ -135,7 +137,7 @@ internal static class RecipeRoles
     /// <summary>F16 overflows where BF16 does not; overflow is found by a gradient norm that is not finite, and casts to FP8 saturate.</summary>
     private static (string Role, string Reason)? LossScaleConflict(RecipeSpec recipe) =>
         recipe.Compute == Format.F16 && recipe.UsesFp8 ? ("Compute", "casts to FP8 saturate, so an overflow of F16 would not be seen; Compute must be BF16 or F32 where products read FP8")
-        : recipe.Compute == Format.F16 && recipe.WeightGradient != Format.F32 ? ("WeightGradient", "sums of FP8 gradients are stored in Compute before they are cast, where F16 would overflow unseen; WeightGradient must be F32")
+        : recipe.Compute == Format.F16 && RecipeSpec.IsFp8(recipe.WeightGradient) ? ("WeightGradient", "sums of FP8 gradients are stored in Compute before they are cast, where F16 would overflow unseen; WeightGradient must be F32 or BF16")
         : recipe.LossScaling == LossScaling.None ? null
         : recipe.Compute != Format.F16 ? ("LossScaling", "Compute is " + recipe.Compute + ", which has the range of F32, so 'LossScaling' must be 'LossScaling.None'")
         : recipe.InitialLossScale is < 1 or > 1 << 24 || (recipe.InitialLossScale & (recipe.InitialLossScale - 1)) != 0 ? ("InitialLossScale", "InitialLossScale must be a power of two from 1 to 16777216")

@@ -93,13 +93,14 @@ public sealed record RecipeSpec(
         "Fp32", Format.F32, Format.F32, Format.F32, Format.F32, Format.F32, Format.F32, Format.F32, Format.F32, Format.F32, Format.F32,
         ScalePolicy.None, 0, 0, false, false, false, false, -1);
 
-    /// <summary>16-bit compute, FP32 master weights, gradients and moments, as Megatron-LM.</summary>
+    /// <summary>16-bit compute and weight gradients, FP32 master weights and moments, as PyTorch and Transformer Engine hold them.</summary>
     public static readonly RecipeSpec Bf16 = Fp32 with
     {
-        Name = "Bf16", Compute = Format.BF16, Input = Format.BF16, Weight = Format.BF16, OutputGradient = Format.BF16, Head = Format.BF16,
+        Name = "Bf16", Compute = Format.BF16, Input = Format.BF16, Weight = Format.BF16, OutputGradient = Format.BF16, WeightGradient = Format.BF16,
+        Head = Format.BF16,
     };
 
-    /// <summary>FP16 compute with dynamic loss scaling, everything else as <see cref="Bf16"/>: MetaSeq, Colossal-AI.</summary>
+    /// <summary>FP16 compute with dynamic loss scaling, everything else as <see cref="Fp32"/>: MetaSeq, Colossal-AI.</summary>
     public static readonly RecipeSpec Fp16 = Fp32 with
     {
         Name = "Fp16", Compute = Format.F16, Input = Format.F16, Weight = Format.F16, OutputGradient = Format.F16, Head = Format.F16, LossScaling = LossScaling.Dynamic,
@@ -124,10 +125,10 @@ public sealed record RecipeSpec(
         Name = "Rowwise", OutputGradient = Format.E4M3, Scaling = ScalePolicy.Rowwise, AmaxHistory = 0, PowerOfTwoScales = true,
     };
 
-    /// <summary>DeepSeek-V3: a scale per 1 x 128 of inputs and gradients and per 128 x 128 of weights, applied at promotion.</summary>
+    /// <summary>DeepSeek-V3: a scale per 1 x 128 of inputs and gradients and per 128 x 128 of weights, applied at promotion; FP32 weight gradients.</summary>
     public static readonly RecipeSpec BlockScaled = TransformerEngine with
     {
-        Name = "BlockScaled", OutputGradient = Format.E4M3, Scaling = ScalePolicy.Block, AmaxHistory = 0, PromoteForward = true,
+        Name = "BlockScaled", OutputGradient = Format.E4M3, WeightGradient = Format.F32, Scaling = ScalePolicy.Block, AmaxHistory = 0, PromoteForward = true,
     };
 
     /// <summary>FP8-LM's first level: FP8 weight gradients; the FP16 master with a scale is the weight itself. 11 bytes a parameter.</summary>
@@ -156,8 +157,14 @@ public sealed record RecipeSpec(
 
     public bool ScalesLoss => LossScaling != LossScaling.None;
 
-    /// <summary>Whether the optimizer keeps anything in fewer than 32 bits: it then works tensor by tensor, each state with a scale of its own.</summary>
-    public bool ScaledStates => WeightGradient != Format.F32 || Master != Format.F32 || FirstMoment != Format.F32 || SecondMoment != Format.F32;
+    /// <summary>Whether the optimizer keeps anything in fewer than 32 bits: it then works tensor by tensor, each with formats of its own.</summary>
+    public bool OwnStates => WeightGradient != Format.F32 || Master != Format.F32 || FirstMoment != Format.F32 || SecondMoment != Format.F32;
+
+    /// <summary>Whether anything that it keeps has a scale: it then takes the amax of what it will store in a pass of its own, and scales of weights' FP8 copies follow from that.</summary>
+    public bool ScaledStates => IsScaled(WeightGradient) || IsScaled(Master) || IsScaled(FirstMoment) || IsScaled(SecondMoment);
+
+    /// <summary>Whether copies of linear weights depend on the master and what the optimizer left beside it alone, with no history: they can be made anew at any time.</summary>
+    public bool CopiesFollowMaster => OwnStates && (ScaledStates || GroupedScales || !UsesFp8);
 
     public bool UsesFp8 => IsFp8(Input) || IsFp8(Weight) || IsFp8(OutputGradient);
 

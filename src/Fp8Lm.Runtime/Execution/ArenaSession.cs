@@ -127,6 +127,10 @@ public abstract class ArenaSession : Session
             Array.Fill(states, 1f);
             CopyFromHost(MemoryMarshal.AsBytes<float>(states), Workspace(WorkspacePart.StateScale));
             CopyFromHost(MemoryMarshal.AsBytes<float>(states), Workspace(WorkspacePart.StateScaleInverse));
+        }
+
+        if (Plan.SegmentedStates)
+        {
             CopyFromHost(MemoryMarshal.AsBytes<StateSegment>(Plan.Segments()), Workspace(WorkspacePart.Segments));
         }
     }

@@ -47,13 +47,13 @@ public enum WorkspacePart
     ScaleMaximum,
     /// <summary>Scratch for fixed-order reductions.</summary>
     ReductionScratch,
-    /// <summary>F32 [4, instances]: scales of gradients, masters, first and second moments; empty when all of them are F32, as the parts below.</summary>
+    /// <summary>F32 [4, instances]: scales of gradients, masters, first and second moments; empty when none of them has a scale, as the two parts below.</summary>
     StateScale,
     /// <summary>F32 [4, instances]: their reciprocals.</summary>
     StateScaleInverse,
     /// <summary>U32 [4, instances]: their amax of this step.</summary>
     StateAmax,
-    /// <summary><see cref="StateSegment"/> [instances].</summary>
+    /// <summary><see cref="StateSegment"/> [instances]; empty when all states are F32.</summary>
     Segments,
     /// <summary><see cref="LossScaleState"/>; empty in recipes without loss scaling.</summary>
     LossScale,
@@ -99,6 +99,7 @@ public sealed class MemoryPlan
         Checkpointing = checkpointing;
         Training = training;
         parameterBytes = new long[arenaBytes.Length, definition.Parameters.Length];
+        ScaledStates = program.ParameterFormats.Any(f => f.Scaled);
         Parameters = PlaceParameters();
         ClearedGradients = RangesToClear();
         FirstInstances = CountInstances();
@@ -152,8 +153,11 @@ public sealed class MemoryPlan
     /// <summary>Tiles of all <see cref="StateSegment"/>.</summary>
     public long StateTiles { get; private set; }
 
-    /// <summary>Whether what the optimizer keeps has formats and scales of its own.</summary>
-    public bool ScaledStates => Program.ParameterFormats.Count > 0;
+    /// <summary>Whether what the optimizer keeps has formats of its own: it walks over <see cref="WorkspacePart.Segments"/>.</summary>
+    public bool SegmentedStates => Program.ParameterFormats.Count > 0;
+
+    /// <summary>Whether any of these formats has a scale.</summary>
+    public bool ScaledStates { get; }
 
     /// <summary>Offset of an instance of a parameter in one of the parameter arenas, bytes.</summary>
     public long ParameterOffset(ArenaKind arena, int parameter, long layer) =>
@@ -442,7 +446,7 @@ public sealed class MemoryPlan
         long batch = checked(Dims.Tokens * 4);
         long scales = checked(ScaleSlots * sizeof(float));
         long states = ScaledStates ? checked(4 * StateInstances * sizeof(float)) : 0;
-        long segments = ScaledStates ? checked(StateInstances * Unsafe.SizeOf<StateSegment>()) : 0;
+        long segments = SegmentedStates ? checked(StateInstances * Unsafe.SizeOf<StateSegment>()) : 0;
         long lossScale = Program.LossScaling is null ? 0 : Unsafe.SizeOf<LossScaleState>();
         long history = checked(scales * Math.Max(1, Program.Scaling?.HistoryLength ?? 1));
         ReadOnlySpan<long> bytes =

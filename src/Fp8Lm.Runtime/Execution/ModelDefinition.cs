@@ -114,6 +114,9 @@ public sealed record ParameterFormats(
     /// <summary>Everything in F32.</summary>
     public static readonly ParameterFormats F32 = new(ElementFormat.F32, ElementFormat.F32, ElementFormat.F32, ElementFormat.F32);
 
+    /// <summary>Whether anything of it has a scale.</summary>
+    public bool Scaled => Master.ScaledMaximum() > 0 || Gradient.ScaledMaximum() > 0 || FirstMoment.ScaledMaximum() > 0 || SecondMoment.ScaledMaximum() > 0;
+
     /// <summary>The format of one of the parameter arenas.</summary>
     /// <exception cref="System.ArgumentOutOfRangeException">The arena holds no parameters.</exception>
     public ElementFormat Of(ArenaKind arena) => arena switch

@@ -16,6 +16,8 @@ public sealed class RecipeDiagnosticTests
     [InlineData("new(Recipe.Bf16) { Input = Format.[|FP8L0503:F16|] }")]
     [InlineData("new(Recipe.TransformerEngine) { Compute = Format.[|FP8L0503:F16|], Head = Format.F16 }")]
     [InlineData("new(Recipe.Fp16) { WeightGradient = Format.[|FP8L0503:E4M3|] }")]
+    [InlineData("new(Recipe.TransformerEngine) { WeightGradient = Format.BF16, Copies = WeightCopies.[|FP8L0503:PerUse|] }")]
+    [InlineData("new(Recipe.TransformerEngine) { Master = Format.BF16, Copies = WeightCopies.[|FP8L0503:RowMajorPerStep|] }")]
     [InlineData("new(Recipe.Bf16) { LossScaling = LossScaling.[|FP8L0503:Dynamic|] }")]
     [InlineData("new(Recipe.Fp16) { InitialLossScale = [|FP8L0503:1000|] }")]
     [InlineData("new(Recipe.Fp16) { InitialLossScale = [|FP8L0503:0|] }")]
@@ -69,6 +71,16 @@ public sealed class RecipeDiagnosticTests
     [InlineData("new(Recipe.Fp16) { LossScaling = LossScaling.None }")]
     [InlineData("new(Recipe.Fp16) { Master = Format.F16, FirstMoment = Format.E4M3, SecondMoment = Format.F16, Copies = WeightCopies.PerUse }")]
     public Task LossScales(string recipe) => DiagnosticTest.Verify(Model("Recipe.Fp16", "[ModelRecipe] static readonly RecipeDefinition Mine = " + recipe + ";"));
+
+    /// <summary>BF16 gradients of weights need no scale, so they go with anything; copies of weights that need no history can be left out.</summary>
+    [Theory]
+    [InlineData("new(Recipe.Fp32) { WeightGradient = Format.BF16 }")]
+    [InlineData("new(Recipe.Fp16) { WeightGradient = Format.BF16 }")]
+    [InlineData("new(Recipe.TransformerEngine) { WeightGradient = Format.BF16, Master = Format.BF16, FirstMoment = Format.BF16, SecondMoment = Format.BF16 }")]
+    [InlineData("new(Recipe.TransformerEngine) { WeightGradient = Format.BF16, FirstMoment = Format.E4M3, Copies = WeightCopies.PerUse }")]
+    [InlineData("new(Recipe.Bf16) { WeightGradient = Format.BF16, Copies = WeightCopies.PerUse }")]
+    [InlineData("new(Recipe.Fp8LmO2) { WeightGradient = Format.BF16 }")]
+    public Task Bf16Gradients(string recipe) => DiagnosticTest.Verify(Model("Recipe.Bf16", "[ModelRecipe] static readonly RecipeDefinition Mine = " + recipe + ";"));
 
     /// <summary>Table 6 of FP8-LM.</summary>
     [Theory]

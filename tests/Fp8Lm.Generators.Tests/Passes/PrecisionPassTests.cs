@@ -2,6 +2,8 @@ using System;
 using System.Linq;
 using Fp8Lm.Generators.Emit;
 using Fp8Lm.Generators.Ir;
+using Fp8Lm.Generators.Kernels;
+using Fp8Lm.Generators.Model;
 using Fp8Lm.Generators.Tests.Harness;
 using Xunit;
 
@@ -52,6 +54,38 @@ public sealed class PrecisionPassTests
         Assert.Equal(casts, ir.Of("Quantize").Select(q => q.Inputs[0]).Distinct().Count());
         Assert.Equal(recipe == "TransformerEngineCurrent" ? casts : 0, ir.Of("Amax").Count());
         Assert.Equal(recipe == "Rowwise" ? casts : 0, ir.Of("GroupAmax").Count());
+    }
+
+    /// <summary>BF16 gradients need no scale: the product adds and stores, weights keep F32 masters and the scales of the recipe, and the optimizer is one pass.</summary>
+    [Theory]
+    [InlineData("Bf16", 0)]
+    [InlineData("TransformerEngine", 3)]
+    [InlineData("TransformerEngineCurrent", 3)]
+    [InlineData("Rowwise", 0)]
+    public void Bf16GradientsAreStoredByTheProduct(string recipe, int families)
+    {
+        CompiledProgram program = Compile(Loop, recipe);
+        KernelProgram product = Assert.Single(program.Kernels, k => k.Gemm is { Role: GemmRole.Wgrad } && k.Group.Block.Loop is not null);
+        StoreOutput store = Assert.IsType<StoreOutput>(Assert.Single(product.Bodies[0].Final.Outputs));
+        Assert.Equal(ElementType.BF16, store.Param.Type);
+        Assert.True(store is { Accumulate: true, When: not null });
+        Assert.Equal(families, program.Graph.Scales.Count);
+        Assert.Empty(program.Graph.WeightScales);
+        string[] library = [.. LibraryKernels.Of(CompilerTest.Recipe(recipe)).Select(k => k.Name)];
+        Assert.Single(library, "adamw");
+        Assert.DoesNotContain("adamw_amax", library);
+        Assert.DoesNotContain("state_scales", library);
+    }
+
+    /// <summary>Where any state has a scale, amax and store are two passes.</summary>
+    [Fact]
+    public void OneStateWithAScaleTakesTwoPasses()
+    {
+        RecipeSpec recipe = RecipeSpec.TransformerEngine with { SecondMoment = Generators.Model.Format.F16 };
+        CompiledProgram program = CompilerTest.Compile(Loop, recipe);
+        string[] library = [.. LibraryKernels.Of(recipe).Select(k => k.Name)];
+        Assert.Equal(["adamw_amax", "adamw_store", "state_scales"], library.Where(k => k.StartsWith("adamw", StringComparison.Ordinal) || k == "state_scales"));
+        Assert.Single(program.Graph.WeightScales);
     }
 
     /// <summary>Scales per row or block are outputs of the cast and operands of the product; the cast is a kernel of its own, and there are no slots.</summary>

@@ -31,6 +31,36 @@ public unsafe class ScaledOptimizerTests
         }
     }
 
+    /// <summary>One pass over the table: linear weights with BF16 gradients, masters and first moments, all others F32.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    public void Without_scales_one_pass_rounds_once(int workers)
+    {
+        States states = new([64, 4096, 10_048]);
+        states.Quantise<BF16State, BF16State, BF16State, F32State>();
+        States before = states.Copy(), same = states.Copy();
+        states.RunUnscaled<BF16State, BF16State, BF16State, F32State>(Step, workers);
+        for (int segment = 0; segment < 3; segment++)
+        {
+            bool linear = segment != 1;
+            (double[] w, double[] m, double[] v) = linear
+                ? before.Updated<BF16State, BF16State, BF16State, F32State>(segment, Step)
+                : before.Updated<F32State, F32State, BF16State, F32State>(segment, Step);
+            // Half a unit in the last place: 2^-8 where the significand is 1.
+            Close(w, linear ? states.Values<BF16State>(1, segment) : states.Values<F32State>(1, segment), linear ? Math.Pow(2, -8) : 0, 0);
+            Close(m, states.Values<BF16State>(2, segment), Math.Pow(2, -8), 0);
+            Close(v, states.Values<F32State>(3, segment), 0, 0);
+        }
+
+        // The two passes store the same bytes when no format has a scale.
+        same.Run<BF16State, BF16State, BF16State, F32State>(Step, workers, 0, 0, 0);
+        Assert.Equal(same.Bytes, states.Bytes);
+        byte[][] skipped = [.. states.Bytes.Select(b => b.ToArray())];
+        states.RunUnscaled<BF16State, BF16State, BF16State, F32State>(Step with { SkipStep = 1 }, workers);
+        Assert.Equal(skipped, states.Bytes);
+    }
+
     [Fact]
     public void Quantised_states_are_the_casts_of_a_float64_update()
     {
@@ -58,13 +88,14 @@ public unsafe class ScaledOptimizerTests
         Assert.All(states.Amax, a => Assert.Equal(0u, a));
 
         static float Power(double[] values, double maximum) => (float)Math.Pow(2, Math.Floor(Math.Log2(maximum / values.Max(Math.Abs))));
-        static void Close(double[] expected, float[] actual, double relative, double least)
+    }
+
+    private static void Close(double[] expected, float[] actual, double relative, double least)
+    {
+        for (int i = 0; i < expected.Length; i++)
         {
-            for (int i = 0; i < expected.Length; i++)
-            {
-                double bound = Math.Max(Math.Abs(expected[i]) * (relative + 1e-6), least) + (1e-6 * Math.Abs(expected[i])) + 1e-9;
-                Assert.True(Math.Abs(actual[i] - expected[i]) <= bound, $"element {i}: {actual[i]} for {expected[i]}");
-            }
+            double bound = Math.Max(Math.Abs(expected[i]) * (relative + 1e-6), least) + (1e-6 * Math.Abs(expected[i])) + 1e-9;
+            Assert.True(Math.Abs(actual[i] - expected[i]) <= bound, $"element {i}: {actual[i]} for {expected[i]}");
         }
     }
 
@@ -90,6 +121,29 @@ public unsafe class ScaledOptimizerTests
         Assert.Equal(expected, state.GradientNorm, 1e-6 * expected);
         Assert.Equal(Math.Min(1, 1 / (expected + 1e-6)), state.ClipFactor, 1e-6);
         Assert.Equal(0u, state.SkipStep);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void The_norm_of_BF16_gradients_needs_no_scales(bool poison)
+    {
+        States states = new([64, 4096, 10_048]);
+        states.Quantise<F32State, BF16State, F32State, F32State>();
+        if (poison)
+        {
+            // Infinity in BF16: what an overflow of a product rounds to.
+            (states.Bytes[0][4160 * sizeof(float)], states.Bytes[0][(4160 * sizeof(float)) + 1]) = (0x80, 0x7F);
+        }
+
+        double expected = Math.Sqrt(states.Values<BF16State>(0, 0).Concat(states.Values<F32State>(0, 1)).Concat(states.Values<BF16State>(0, 2)).Sum(g => (double)g * g));
+        StepState state = states.UnscaledNorm<BF16State>(new StepState { MaxGradientNorm = 1f });
+        Assert.Equal(poison ? StepState.Skipped : 0u, state.SkipStep);
+        if (!poison)
+        {
+            Assert.Equal(expected, state.GradientNorm, 1e-6 * expected);
+            Assert.Equal(Math.Min(1, 1 / (expected + 1e-6)), state.ClipFactor, 1e-6);
+        }
     }
 
     /// <summary>The bytes saturate, so only the amax tells.</summary>
@@ -253,6 +307,32 @@ public unsafe class ScaledOptimizerTests
                 nint* three = stackalloc nint[] { (nint)table, count, (nint)scale, (nint)inverse, (nint)amax, (nint)weightScale, (nint)weightInverse, master, first, second, 448 };
                 CpuKernels.StateScales(null!, three, pool);
             }
+        }
+
+        public void RunUnscaled<TMaster, TGradient, TFirst, TSecond>(StepState state, int workers)
+            where TMaster : struct, IStateFormat where TGradient : struct, IStateFormat where TFirst : struct, IStateFormat where TSecond : struct, IStateFormat
+        {
+            using var pool = new CpuPool(workers);
+            fixed (byte* g = Bytes[0], w = Bytes[1], m = Bytes[2], v = Bytes[3])
+            fixed (StateSegment* table = segments)
+            {
+                nint* args = stackalloc nint[] { (nint)w, (nint)g, (nint)m, (nint)v, (nint)table, sizes.Length, (nint)Tiles, (nint)(&state) };
+                CpuKernels.SegmentedAdamW<TMaster, TGradient, TFirst, TSecond>(null!, args, pool);
+            }
+        }
+
+        public StepState UnscaledNorm<TGradient>(StepState state) where TGradient : struct, IStateFormat
+        {
+            using var pool = new CpuPool(2);
+            fixed (byte* g = Bytes[0])
+            fixed (StateSegment* table = segments)
+            fixed (double* scratch = new double[4096])
+            {
+                nint* args = stackalloc nint[] { (nint)g, (nint)table, sizes.Length, (nint)Tiles, (nint)(&state), (nint)scratch };
+                CpuKernels.SegmentedGradientNorm<TGradient>(null!, args, pool);
+            }
+
+            return state;
         }
 
         public void RunFlat(int segment, StepState state)

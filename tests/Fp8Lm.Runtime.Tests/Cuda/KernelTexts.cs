@@ -157,7 +157,7 @@ internal static class KernelTexts
         #include <fp8lm/{{header}}>
         using namespace fp8lm;
         FP8LM_LAUNCH({{type}});
-        extern "C" __global__ void __launch_bounds__({{type}}::kThreads, 1) test({{parameters}}) { {{type}}::run({{arguments}}); }
+        extern "C" __global__ void __launch_bounds__({{type}}::kThreads, {{type}}::kLeastBlocks) test({{parameters}}) { {{type}}::run({{arguments}}); }
         """;
 
     public const string EmbeddingParameters = "const int* tokens, const bf16* d_y, float* grad, long long count, long long vocab, long long columns";
@@ -196,6 +196,17 @@ internal static class KernelTexts
         "optim/segmented_adamw.cuh", $"optim::SegmentedAdamW<{formats}>::{(store ? "Store" : "Amax")}",
         $"void* master, const void* grad, void* m, void* v, const optim::Segment* segments, long long count, long long tiles, {(store ? "const float* scale, const float* inverse, const unsigned* amax" : "const float* inverse, unsigned* amax")}, const StepState* state",
         $"master, grad, m, v, segments, count, tiles, {(store ? "scale, " : "")}inverse, amax, state");
+
+    /// <summary>The optimizer over a table whose states have no scales.</summary>
+    public static string SegmentedAdam(string formats) => Library(
+        "optim/segmented_adamw.cuh", $"optim::SegmentedAdamW<{formats}>::Update",
+        "void* master, const void* grad, void* m, void* v, const optim::Segment* segments, long long count, long long tiles, const StepState* state",
+        "master, grad, m, v, segments, count, tiles, state");
+
+    /// <summary>The norm of gradients in a format without scale.</summary>
+    public static string SegmentedGradientNorm(string format) => Library(
+        "optim/gradient_norm.cuh", $"optim::SegmentedGradientNorm<{format}>",
+        "const void* grad, const optim::Segment* segments, long long count, long long tiles, StepState* state, void* scratch", "grad, segments, count, tiles, state, scratch");
 
     public static string ScaledGradientNorm(string format) => Library(
         "optim/gradient_norm.cuh", $"optim::SegmentedGradientNorm<{format}>",

@@ -16,6 +16,11 @@ public partial class Drawn
     [ModelRecipe] static readonly RecipeDefinition Fp8SecondMoment = new(Recipe.Fp8LmO2) { SecondMoment = Format.E4M3 };
     [ModelRecipe] static readonly RecipeDefinition SmallMoments = new(Recipe.Bf16) { FirstMoment = Format.BF16, SecondMoment = Format.E5M2 };
 
+    // Gradients of weights in FP32 beside products in FP8, and in BF16 beside a loss scale; nothing wider than 16 bits, without a scale.
+    [ModelRecipe] static readonly RecipeDefinition F32Gradients = new(Recipe.TransformerEngine) { WeightGradient = Format.F32 };
+    [ModelRecipe] static readonly RecipeDefinition Fp16Bf16Gradients = new(Recipe.Fp16) { WeightGradient = Format.BF16 };
+    [ModelRecipe] static readonly RecipeDefinition Bf16States = new(Recipe.TransformerEngine) { Master = Format.BF16, FirstMoment = Format.BF16, SecondMoment = Format.BF16 };
+
     // FP8-LM's optimizer under DeepSeek-V3's products.
     [ModelRecipe] static readonly RecipeDefinition BlockO2 = new(Recipe.Fp8LmO2) { Scaling = ScalePolicy.Block, AmaxHistory = 0, PromoteForward = true };
 

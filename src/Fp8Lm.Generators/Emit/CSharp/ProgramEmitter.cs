@@ -210,7 +210,7 @@ internal sealed class ProgramEmitter
     /// <summary>Formats of what the optimizer keeps.</summary>
     private void StateFormats()
     {
-        if (!compiled.Recipe.ScaledStates)
+        if (!compiled.Recipe.OwnStates)
         {
             return;
         }
@@ -267,9 +267,9 @@ internal sealed class ProgramEmitter
         w.Close().Line();
 
         w.Open("public override void Optimize(Session s)");
-        if (compiled.Recipe.ScaledStates)
+        if (compiled.Recipe.OwnStates)
         {
-            OptimizeScaled();
+            OptimizeSegmented();
         }
         else
         {
@@ -299,8 +299,8 @@ internal sealed class ProgramEmitter
         w.Open("if (rest > 0)").Line("s.Launch(K.adamw, s.MasterArena + offset, s.GradientArena + offset, s.FirstMomentArena + offset, s.SecondMomentArena + offset, rest, 0, s.State);").Close();
     }
 
-    /// <summary>All parameters through a table: amax of what will be stored, the store, and its scales.</summary>
-    private void OptimizeScaled()
+    /// <summary>All parameters through a table: in one pass, or, where states have scales, amax of what will be stored, the store, and its scales.</summary>
+    private void OptimizeSegmented()
     {
         RecipeSpec r = compiled.Recipe;
         const string Arenas = "s.MasterArena, s.GradientArena, s.FirstMomentArena, s.SecondMomentArena, segments, count, tiles";
@@ -312,9 +312,19 @@ internal sealed class ProgramEmitter
             _ => 0,
         };
         w.Line("nint count = (nint)s.Plan.StateInstances, tiles = (nint)s.Plan.StateTiles, segments = s.Workspace(WorkspacePart.Segments);");
-        w.Line("nint scale = s.Workspace(WorkspacePart.StateScale), inverse = s.Workspace(WorkspacePart.StateScaleInverse), amax = s.Workspace(WorkspacePart.StateAmax);");
-        w.Line($"s.Launch(K.gradient_norm, s.GradientArena, segments, count, tiles, inverse, amax, s.State, s.ReductionScratch{LossScale()});");
+        if (r.ScaledStates)
+        {
+            w.Line("nint scale = s.Workspace(WorkspacePart.StateScale), inverse = s.Workspace(WorkspacePart.StateScaleInverse), amax = s.Workspace(WorkspacePart.StateAmax);");
+        }
+
+        w.Line($"s.Launch(K.gradient_norm, s.GradientArena, segments, count, tiles, {(RecipeSpec.IsScaled(r.WeightGradient) ? "inverse, amax, " : "")}s.State, s.ReductionScratch{LossScale()});");
         CheckAmax();
+        if (!r.ScaledStates)
+        {
+            w.Line($"s.Launch(K.adamw, {Arenas}, s.State);");
+            return;
+        }
+
         w.Line($"s.Launch(K.adamw_amax, {Arenas}, inverse, amax, s.State);");
         w.Line($"s.Launch(K.adamw_store, {Arenas}, scale, inverse, amax, s.State);");
         w.Line($"s.Launch(K.state_scales, segments, count, scale, inverse, amax, s.ScaleArena, s.ScaleInverseArena, {ProgramText.N(Maximum(r.Master))}, {ProgramText.N(Maximum(r.FirstMoment))}, {ProgramText.N(Maximum(r.SecondMoment))}, {ProgramText.N(Maximum(r.Weight))});");

@@ -185,7 +185,7 @@ internal static class CudaRenderer
     public static void Wrapper(SourceWriter w, string name, string type, IReadOnlyList<KernelParam> parameters)
     {
         w.Line($"FP8LM_LAUNCH({type});").Line();
-        w.Line($"extern \"C\" __global__ void __launch_bounds__({type}::kThreads, 1)").Line($"{name}({string.Join(", ", parameters.Select(CudaText.Declaration))})").Open();
+        w.Line($"extern \"C\" __global__ void __launch_bounds__({type}::kThreads, {type}::kLeastBlocks)").Line($"{name}({string.Join(", ", parameters.Select(CudaText.Declaration))})").Open();
         w.Line($"{type}::run({string.Join(", ", parameters.Select(p => p.Name))});").Close();
     }
 

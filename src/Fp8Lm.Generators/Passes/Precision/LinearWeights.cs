@@ -5,7 +5,7 @@ using Fp8Lm.Generators.Ir;
 namespace Fp8Lm.Generators.Passes.Precision;
 
 /// <summary>
-/// Finds the weights that FP8-LM stores in few bits: those of the linears in repeated modules (fact sheet, section 1.4), as long as nothing but one linear's
+/// Finds the weights whose master and gradient have the formats of the recipe, as FP8-LM stores them in few bits: those of the linears in repeated modules (fact sheet, section 1.4), as long as nothing but one linear's
 /// products reads them. Embeddings, the output head, biases and gains keep F32 weights and gradients.
 /// </summary>
 internal static class LinearWeights

@@ -26,7 +26,7 @@ internal sealed class PrecisionAssignment
 
     private void Assign()
     {
-        if (recipe.ScaledStates)
+        if (recipe.OwnStates)
         {
             LinearWeights.Find(graph);
         }
@@ -101,7 +101,7 @@ internal sealed class PrecisionAssignment
 
     private Value Operand(Node gemm, Value value, Format format, bool kMajor, bool fp8)
     {
-        if (value.Op == OpCode.Parameter && graph.LinearWeights.Contains(value.Node.Data.Index))
+        if (value.Op == OpCode.Parameter && recipe.CopiesFollowMaster && graph.LinearWeights.Contains(value.Node.Data.Index))
         {
             return format == Format.F32 ? value : CopyOf(gemm, value, format, fp8 && !kMajor);
         }

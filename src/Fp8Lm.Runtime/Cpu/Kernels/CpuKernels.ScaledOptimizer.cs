@@ -43,6 +43,22 @@ public static unsafe partial class CpuKernels
     }
 
     /// <summary>
+    /// AdamW over all parameters in one pass, for states without scales (F32 and BF16). Arguments: master; grad; m; v; <see cref="StateSegment"/> [count]; count;
+    /// tiles; <see cref="StepState"/>. Formats of master and gradient are those of linear weights; those of others are F32.
+    /// </summary>
+    public static void SegmentedAdamW<TMaster, TGradient, TFirst, TSecond>(DimBinding dims, nint* args, CpuPool pool)
+        where TMaster : struct, IStateFormat where TGradient : struct, IStateFormat where TFirst : struct, IStateFormat where TSecond : struct, IStateFormat
+    {
+        var state = (StepState*)args[7];
+        if (state->SkipStep == 0)
+        {
+            var arenas = new StateArenas((byte*)args[0], (byte*)args[1], (byte*)args[2], (byte*)args[3], (StateSegment*)args[4], args[5], null);
+            var kernel = new StorePass<TMaster, TGradient, TFirst, TSecond>(arenas, null, null, *state);
+            pool.Run(ref kernel, checked((int)args[6]));
+        }
+    }
+
+    /// <summary>
     /// The scales of what the second pass has stored, and those of the weights' FP8 copies; clears the amax it used. Arguments: <see cref="StateSegment"/> [count];
     /// count; scales F32 [4, count]; reciprocals; amax U32 [4, count]; scales of FP8 tensors; their reciprocals; largest numbers of the formats of master, m, v (0: no
     /// scale) and of the weights' copies.
@@ -105,13 +121,28 @@ public static unsafe partial class CpuKernels
     public static void ScaledGradientNormOfScaledLoss<TGradient>(DimBinding dims, nint* args, CpuPool pool) where TGradient : struct, IStateFormat =>
         FinishNorm((StepState*)args[6], ScaledSumOfSquares<TGradient>(args, pool), (LossScaleState*)args[8], args[9]);
 
-    private static double ScaledSumOfSquares<TGradient>(nint* args, CpuPool pool) where TGradient : struct, IStateFormat
+    /// <summary>
+    /// <see cref="GradientNorm"/> of gradients in formats of their own that have no scale. Arguments: grad; <see cref="StateSegment"/> [count]; count; tiles;
+    /// <see cref="StepState"/>; scratch.
+    /// </summary>
+    public static void SegmentedGradientNorm<TGradient>(DimBinding dims, nint* args, CpuPool pool) where TGradient : struct, IStateFormat =>
+        FinishNorm((StepState*)args[4], Math.Sqrt(SegmentedSumOfSquares<TGradient>(args, null, null, (double*)args[5], pool)), 1f);
+
+    /// <summary>
+    /// <see cref="GradientNormOfScaledLoss"/> of such gradients. Arguments: as <see cref="SegmentedGradientNorm"/>; then <see cref="LossScaleState"/>; growth interval.
+    /// </summary>
+    public static void SegmentedGradientNormOfScaledLoss<TGradient>(DimBinding dims, nint* args, CpuPool pool) where TGradient : struct, IStateFormat =>
+        FinishNorm((StepState*)args[4], SegmentedSumOfSquares<TGradient>(args, null, null, (double*)args[5], pool), (LossScaleState*)args[6], args[7]);
+
+    private static double ScaledSumOfSquares<TGradient>(nint* args, CpuPool pool) where TGradient : struct, IStateFormat =>
+        SegmentedSumOfSquares<TGradient>(args, (float*)args[4], (uint*)args[5], (double*)args[7], pool);
+
+    private static double SegmentedSumOfSquares<TGradient>(nint* args, float* inverse, uint* amax, double* partial, CpuPool pool) where TGradient : struct, IStateFormat
     {
         int tiles = checked((int)args[3]);
         int perSum = (tiles + NormBlocks - 1) / NormBlocks, sums = (tiles + perSum - 1) / perSum;
-        double* partial = (double*)args[7];
-        var arenas = new StateArenas(null, (byte*)args[0], null, null, (StateSegment*)args[1], args[2], (float*)args[4]);
-        var kernel = new SegmentSquares<TGradient>(arenas, (uint*)args[5], tiles, perSum, partial);
+        var arenas = new StateArenas(null, (byte*)args[0], null, null, (StateSegment*)args[1], args[2], inverse);
+        var kernel = new SegmentSquares<TGradient>(arenas, amax, tiles, perSum, partial);
         pool.Run(ref kernel, sums);
         double sum = 0;
         for (int i = 0; i < sums; i++)

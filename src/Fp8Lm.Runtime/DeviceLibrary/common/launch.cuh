@@ -5,14 +5,16 @@
 namespace fp8lm {
 
 // Base of the structs given to FP8LM_LAUNCH. Tile extents are rows and columns of one block's share of a matrix; 0 where a kind has none.
-// kBlocks is the number of blocks where the result depends on it; 0 leaves it to the launcher.
-template <int kBlockThreads, int kRowsOfTile = 0, int kColumnsOfTile = 0, int kFixedBlocks = 0> struct Launch
+// kBlocks is the number of blocks where the result depends on it; 0 leaves it to the launcher. kLeastBlocks of a library kernel fit on a multiprocessor at a
+// time: a bound for its registers.
+template <int kBlockThreads, int kRowsOfTile = 0, int kColumnsOfTile = 0, int kFixedBlocks = 0, int kBlocksAtATime = 1> struct Launch
 {
     static constexpr int kThreads = kBlockThreads;
     static constexpr int kSharedBytes = 0;
     static constexpr int kTileM = kRowsOfTile;
     static constexpr int kTileN = kColumnsOfTile;
     static constexpr int kBlocks = kFixedBlocks;
+    static constexpr int kLeastBlocks = kBlocksAtATime;
 };
 
 // Filled by cuTensorMapEncodeTiled; passed by value as a __grid_constant__ parameter.

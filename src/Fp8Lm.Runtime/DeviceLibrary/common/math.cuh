@@ -18,6 +18,13 @@ __device__ inline float reciprocal_approximate(float x)
     return result;
 }
 
+__device__ inline float sqrt_approximate(float x)
+{
+    float result;
+    asm("sqrt.approx.f32 %0, %1;" : "=f"(result) : "f"(x));
+    return result;
+}
+
 __device__ inline float exp_(float x) { return expf(x); }
 __device__ inline float log_(float x) { return logf(x); }
 __device__ inline float erf_(float x) { return erff(x); }

@@ -19,7 +19,8 @@ struct AdamStep
         const float g = gradient * clip;
         m = beta1 * m + (1.0f - beta1) * g;
         v = beta2 * v + (1.0f - beta2) * g * g;
-        const float step = m * unbias1 / (sqrtf(v * unbias2) + epsilon);
+        // Within three units in the last place; IEEE division and square root would be half of the instructions, and in few bits a pass is bound by these.
+        const float step = m * unbias1 * reciprocal_approximate(sqrt_approximate(v * unbias2) + epsilon);
         w -= rate * (step + decay * w);
     }
 };

@@ -1,6 +1,6 @@
 #pragma once
 #include <fp8lm/common/common.cuh>
-#include <fp8lm/common/octet.cuh>
+#include <fp8lm/common/pack.cuh>
 #include <fp8lm/common/state_scale.cuh>
 #include <fp8lm/optim/loss_scale.cuh>
 #include <fp8lm/optim/segment.cuh>
@@ -12,7 +12,7 @@ namespace fp8lm::optim {
 // state.GradientNorm, ClipFactor, SkipStep; with a loss scale the norm is that of gradients without it, the clip factor takes it out of them, and the next one is
 // derived. A flag that still stands from the step before becomes Halted. scratch starts zeroed and is left so. Four
 // blocks to each of 132 multiprocessors: one wave.
-struct NormLaunch : Launch<256, 0, 0, 528>
+struct NormLaunch : Launch<256, 0, 0, 528, 4>
 {
     struct Scratch
     {
@@ -115,39 +115,81 @@ private:
     static constexpr int kUnroll = 4;
 };
 
-// Global L2 norm of the gradients of all segments: Gradient with a scale for linear weights, f32 for the rest. An amax [count] that is not finite makes the
-// norm NaN: a cast to FP8 saturates, so the bytes would not tell.
+// Global L2 norm of the gradients of all segments: Gradient for linear weights, f32 for the rest. A Gradient with a scale has its inverse and amax [count]; an
+// amax that is not finite makes the norm NaN: a cast to FP8 saturates, so the bytes would not tell.
 template <class Gradient> struct SegmentedGradientNorm : NormLaunch
 {
+    static __device__ void run(
+        const void* grad, const Segment* segments, i64 count, i64 tiles, StepState* state, void* scratch, LossScaleState* loss_scale = nullptr,
+        i64 growth_interval = 0)
+    {
+        static_assert(kScaledMaximum<Gradient> == 0.0f, "this gradient has a scale");
+        run(grad, segments, count, tiles, nullptr, nullptr, state, scratch, loss_scale, growth_interval);
+    }
+
     static __device__ void run(
         const void* grad, const Segment* segments, i64 count, i64 tiles, const float* inverse, const u32* amax, StepState* state, void* scratch,
         LossScaleState* loss_scale = nullptr, i64 growth_interval = 0)
     {
         double sum = 0.0;
-        for (i64 tile = blockIdx.x; tile < tiles; tile += gridDim.x)
-        {
-            const int index = find_segment(segments, count, tile);
-            const Segment segment = segments[index];
-            const i64 begin = (tile - segment.first_tile) * kSegmentTile + threadIdx.x * 8;
-            if (begin >= segment.elements)
-                continue;
-            float g[8];
-            if (segment.flags & Segment::kLinear)
+        for_each_stretch(segments, count, tiles, [&](int index, const Segment& segment, i64 begin, i64 end) {
+            if (!(segment.flags & Segment::kLinear))
+                sum += squares_of(at<float>(grad, segment.gradient), begin, end);
+            else if constexpr (kScaledMaximum<Gradient> > 0.0f)
             {
-                unpack(load_octet<true>(at<Gradient>(grad, segment.gradient) + begin, 8), g);
-                if constexpr (kScaledMaximum<Gradient> > 0.0f)
-                {
-                    const float factor = amax[index] < 0x7F800000u ? inverse[index] : __int_as_float(0x7FC00000);
-                    #pragma unroll
-                    for (int i = 0; i < 8; ++i)
-                        g[i] *= factor;
-                }
+                const double factor = amax[index] < 0x7F800000u ? inverse[index] : __int_as_float(0x7FC00000);
+                sum += factor * factor * squares_of(at<Gradient>(grad, segment.gradient), begin, end);
             }
             else
-                unpack(load_octet<true>(at<float>(grad, segment.gradient) + begin, 8), g);
-            sum += squares(make_float4(g[0], g[1], g[2], g[3])) + squares(make_float4(g[4], g[5], g[6], g[7]));
-        }
+                sum += squares_of(at<Gradient>(grad, segment.gradient), begin, end);
+        });
         finish(sum, state, scratch, loss_scale, growth_interval);
+    }
+
+private:
+    // Loads of 16 bytes on their way to a thread.
+    static constexpr int kUnroll = 4;
+
+    template <class T> static __device__ __forceinline__ double squares_of(const T* from, i64 begin, i64 end)
+    {
+        constexpr int kWidth = 16 / sizeof(T), kStride = kThreads * kWidth;
+        double sum = 0.0;
+        i64 i = begin + threadIdx.x * kWidth;
+        for (; i + (kUnroll - 1) * kStride < end; i += kUnroll * kStride)
+        {
+            packs::Pack<T, kWidth> packs[kUnroll];
+            #pragma unroll
+            for (int u = 0; u < kUnroll; ++u)
+                packs[u] = packs::fetch<kWidth>(from + i + u * kStride);
+            #pragma unroll
+            for (int u = 0; u < kUnroll; ++u)
+                sum += squares(packs::widen(packs[u]));
+        }
+        for (; i < end; i += kStride)
+            sum += squares(packs::load<kWidth>(from + i));
+        return sum;
+    }
+
+    // f32 and bf16 have squares that f32 has not. Those of 16 stored FP8 numbers, or 8 of f16, lie between 2^-48 and 2^36; conversions to f64 would take longer
+    // than the memory.
+    template <int kWidth> static __device__ __forceinline__ double squares(const packs::Floats<kWidth>& g)
+    {
+        if constexpr (kScaledMaximum<Gradient> > 0.0f && kWidth > 4)
+        {
+            float sum = 0.0f;
+            #pragma unroll
+            for (int i = 0; i < kWidth; ++i)
+                sum = fmaf(g[i], g[i], sum);
+            return sum;
+        }
+        else
+        {
+            double sum = 0.0;
+            #pragma unroll
+            for (int i = 0; i < kWidth; i += 4)
+                sum += NormLaunch::squares(make_float4(g[i], g[i + 1], g[i + 2], g[i + 3]));
+            return sum;
+        }
     }
 };
 

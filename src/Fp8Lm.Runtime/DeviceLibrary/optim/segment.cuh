@@ -20,7 +20,7 @@ struct Segment
     i64 reserved;
 };
 
-constexpr int kSegmentTile = 2048;
+constexpr int kSegmentTile = 2048, kLongestRun = 32;
 
 // Rows of the tables of scales, reciprocals and amax: [4, segments].
 enum StateRow { kGradientRow, kMasterRow, kFirstRow, kSecondRow };
@@ -38,6 +38,27 @@ __device__ inline int find_segment(const Segment* segments, i64 count, i64 tile)
             high = middle - 1;
     }
     return low;
+}
+
+// Calls part(index, segment, begin, end) for stretches of segments, a block for its share of all tiles: whole runs of adjacent tiles, cut where a segment
+// ends, so that a segment is looked up once a run. Between runs lie those of all other blocks, so that the blocks are near each other in memory. begin and end
+// are multiples of 64.
+template <class Part> __device__ __forceinline__ void for_each_stretch(const Segment* segments, i64 count, i64 tiles, Part part)
+{
+    // All blocks take equally many runs, none longer than kLongestRun.
+    const i64 rounds = ceil_div(tiles, gridDim.x * (i64)kLongestRun), length = ceil_div(tiles, gridDim.x * (rounds > 0 ? rounds : 1));
+    for (i64 tile = blockIdx.x * length; tile < tiles; tile += (gridDim.x - 1) * length)
+    {
+        const i64 end = tile + length < tiles ? tile + length : tiles;
+        for (int index = find_segment(segments, count, tile); tile < end; ++index)
+        {
+            const Segment segment = segments[index];
+            const i64 next = index + 1 < count ? segments[index + 1].first_tile : tiles, stop = next < end ? next : end;
+            const i64 last = (stop - segment.first_tile) * kSegmentTile;
+            part(index, segment, (tile - segment.first_tile) * kSegmentTile, last < segment.elements ? last : segment.elements);
+            tile = stop;
+        }
+    }
 }
 
 template <class T> __device__ T* at(void* arena, i64 bytes) { return reinterpret_cast<T*>(static_cast<u8*>(arena) + bytes); }

@@ -1,20 +1,119 @@
 #pragma once
-#include <fp8lm/common/octet.cuh>
+#include <fp8lm/common/pack.cuh>
 #include <fp8lm/common/state_scale.cuh>
 #include <fp8lm/optim/adam_step.cuh>
 #include <fp8lm/optim/segment.cuh>
 #include <fp8lm/reduce/amax.cuh>
 
-// FP8-LM's optimizer (fact sheet, 3.3) over all parameters at once, in two passes: the first takes the amax of the new moments and weights, the second
-// computes them again and stores them with scales that fit. Moments have one format; masters and gradients of linear weights have theirs, all others are
-// f32. Nothing is read back by the host, and no tensor exists in f32 besides those stored so. Clipping multiplies what was dequantised.
+// AdamW over all parameters at once. Moments have one format; masters and gradients of linear weights have theirs, all others are f32. Without scales it is one
+// pass, Update. Where anything has a scale it is FP8-LM's optimizer (fact sheet, 3.3) in two: Amax takes the amax of the new moments and weights, Store computes
+// them again and stores them with scales that fit. Nothing is read back by the host, and no tensor exists in f32 besides those stored so. Clipping multiplies
+// what was dequantised.
 namespace fp8lm::optim {
 
 template <class Master, class Gradient, class First, class Second> struct SegmentedAdamW
 {
-    // master, grad, m, v -> amax [4, count] (rows of master, m, v), by integer maximum. A block walks over adjacent tiles and keeps its amax while
-    // they belong to one tensor.
-    struct Amax : Launch<256>
+private:
+    // Four blocks of a multiprocessor, with kUnroll packs of each tensor on their way to every thread, keep the memory busy.
+    static constexpr int kThreads = 256, kResident = 4, kUnroll = 2;
+    static constexpr bool kMomentsScale = kScaledMaximum<First> > 0.0f || kScaledMaximum<Second> > 0.0f;
+
+    struct Arenas
+    {
+        void* master;
+        const void* grad;
+        void* m;
+        void* v;
+        const float* inverse;
+        i64 count;
+    };
+
+    // The tensors of a segment, and what turns their numbers into values.
+    template <class W, class G> struct Tensors
+    {
+        // With it a warp's access to each tensor is one stretch of memory, with at most 16 bytes a thread.
+        static constexpr int kWidth = sizeof(W) == 4 || sizeof(G) == 4 || sizeof(First) == 4 || sizeof(Second) == 4 ? 4 : 8;
+
+        struct Packs
+        {
+            packs::Pack<W, kWidth> w;
+            packs::Pack<G, kWidth> g;
+            packs::Pack<First, kWidth> m;
+            packs::Pack<Second, kWidth> v;
+        };
+
+        struct Values
+        {
+            packs::Floats<kWidth> w, m, v;
+        };
+
+        W* w;
+        const G* g;
+        First* m;
+        Second* v;
+
+        __device__ __forceinline__ Tensors(const Arenas& a, const Segment& segment, int index, const StepState* state)
+            : w(at<W>(a.master, segment.master)), g(at<G>(a.grad, segment.gradient)), m(at<First>(a.m, segment.first)), v(at<Second>(a.v, segment.second)),
+              inverse_w(inverse_of<W>(a, kMasterRow, index)), inverse_g(inverse_of<G>(a, kGradientRow, index)), inverse_m(inverse_of<First>(a, kFirstRow, index)),
+              inverse_v(inverse_of<Second>(a, kSecondRow, index)), step(state, segment.flags & Segment::kDecays)
+        {
+        }
+
+        __device__ __forceinline__ Packs fetch(i64 i) const
+        {
+            return {packs::fetch<kWidth>(w + i), packs::fetch<kWidth>(g + i), packs::fetch<kWidth>(m + i), packs::fetch<kWidth>(v + i)};
+        }
+
+        __device__ __forceinline__ Values updated(const Packs& packs) const
+        {
+            Values x{packs::widen(packs.w), packs::widen(packs.m), packs::widen(packs.v)};
+            const packs::Floats<kWidth> slope = packs::widen(packs.g);
+            #pragma unroll
+            for (int i = 0; i < kWidth; ++i)
+            {
+                x.w[i] *= inverse_w;
+                x.m[i] *= inverse_m;
+                x.v[i] *= inverse_v;
+                step.update(x.w[i], x.m[i], x.v[i], slope[i] * inverse_g);
+            }
+            return x;
+        }
+
+    private:
+        float inverse_w, inverse_g, inverse_m, inverse_v;
+        AdamStep step;
+
+        template <class T> static __device__ float inverse_of(const Arenas& a, StateRow row, int index)
+        {
+            if constexpr (kScaledMaximum<T> > 0.0f)
+                return a.inverse[row * a.count + index];
+            else
+                return 1.0f;
+        }
+    };
+
+    // use(i, packs) for all packs of a stretch; the loads of several are issued before the first is used.
+    template <class T, class Use> static __device__ __forceinline__ void sweep(const T& tensors, i64 begin, i64 end, Use use)
+    {
+        constexpr int kStride = kThreads * T::kWidth;
+        i64 i = begin + threadIdx.x * T::kWidth;
+        for (; i + (kUnroll - 1) * kStride < end; i += kUnroll * kStride)
+        {
+            typename T::Packs packs[kUnroll];
+            #pragma unroll
+            for (int u = 0; u < kUnroll; ++u)
+                packs[u] = tensors.fetch(i + u * kStride);
+            #pragma unroll
+            for (int u = 0; u < kUnroll; ++u)
+                use(i + u * kStride, packs[u]);
+        }
+        for (; i < end; i += kStride)
+            use(i, tensors.fetch(i));
+    }
+
+public:
+    // master, grad, m, v -> amax [4, count] (rows of master, m, v; of a moment if it has a scale), by integer maximum; one atomic per warp and stretch.
+    struct Amax : Launch<kThreads, 0, 0, 0, kResident>
     {
         static __device__ void run(
             const void* master, const void* grad, const void* m, const void* v, const Segment* segments, i64 count, i64 tiles, const float* inverse, u32* amax,
@@ -22,56 +121,40 @@ template <class Master, class Gradient, class First, class Second> struct Segmen
         {
             if (state->SkipStep != 0)
                 return;
-            const i64 first = tiles * blockIdx.x / gridDim.x, end = tiles * (blockIdx.x + 1) / gridDim.x;
-            u32 largest[3] = {};
-            int current = -1;
-            for (i64 tile = first; tile < end; ++tile)
-            {
-                const int index = find_segment(segments, count, tile);
-                const Segment segment = segments[index];
-                if (index != current)
-                {
-                    flush(amax, count, current, largest);
-                    current = index;
-                }
-                const i64 begin = (tile - segment.first_tile) * kSegmentTile + threadIdx.x * 8;
-                if (begin >= segment.elements)
-                    continue;
-                Values x;
+            const Arenas arenas{const_cast<void*>(master), grad, const_cast<void*>(m), const_cast<void*>(v), inverse, count};
+            for_each_stretch(segments, count, tiles, [&](int index, const Segment& segment, i64 begin, i64 end) {
                 if (segment.flags & Segment::kLinear)
-                    x.template load<Master, Gradient>(master, grad, m, v, segment, begin, inverse, index, count);
-                else if constexpr (kScaledMaximum<First> > 0.0f || kScaledMaximum<Second> > 0.0f)
-                    x.template load<float, float>(master, grad, m, v, segment, begin, inverse, index, count);
-                else
-                    continue;
-                x.update(AdamStep(state, segment.flags & Segment::kDecays));
-                #pragma unroll
-                for (int i = 0; i < 8; ++i)
-                {
-                    largest[0] = amax_bits(largest[0], x.w[i]);
-                    largest[1] = amax_bits(largest[1], x.m[i]);
-                    largest[2] = amax_bits(largest[2], x.v[i]);
-                }
-            }
-            flush(amax, count, current, largest);
+                    one(Tensors<Master, Gradient>(arenas, segment, index, state), begin, end, amax + index, count);
+                else if constexpr (kMomentsScale)
+                    one(Tensors<float, float>(arenas, segment, index, state), begin, end, amax + index, count);
+            });
         }
 
     private:
-        static __device__ void flush(u32* amax, i64 count, int segment, u32 (&largest)[3])
+        template <class T> static __device__ __forceinline__ void one(const T& tensors, i64 begin, i64 end, u32* amax, i64 count)
         {
+            u32 w = 0, m = 0, v = 0;
+            sweep(tensors, begin, end, [&](i64, const auto& pack) {
+                const auto x = tensors.updated(pack);
+                #pragma unroll
+                for (int i = 0; i < T::kWidth; ++i)
+                {
+                    w = amax_bits(w, x.w[i]);
+                    if constexpr (kScaledMaximum<First> > 0.0f)
+                        m = amax_bits(m, x.m[i]);
+                    if constexpr (kScaledMaximum<Second> > 0.0f)
+                        v = amax_bits(v, x.v[i]);
+                }
+            });
             __syncwarp();
-            #pragma unroll
-            for (int i = 0; i < 3; ++i)
-            {
-                if (segment >= 0)
-                    atomic_amax(amax + (kMasterRow + i) * count + segment, largest[i]);
-                largest[i] = 0;
-            }
+            atomic_amax(amax + kMasterRow * count, w);
+            atomic_amax(amax + kFirstRow * count, m);
+            atomic_amax(amax + kSecondRow * count, v);
         }
     };
 
     // Assigns master, m, v, with the scales that the amax of this step give. The tables of scales still hold those of the step before.
-    struct Store : Launch<256>
+    struct Store : Launch<kThreads, 0, 0, 0, kResident>
     {
         static __device__ void run(
             void* master, const void* grad, void* m, void* v, const Segment* segments, i64 count, i64 tiles, const float* scale, const float* inverse,
@@ -79,81 +162,56 @@ template <class Master, class Gradient, class First, class Second> struct Segmen
         {
             if (state->SkipStep != 0)
                 return;
-            for (i64 tile = blockIdx.x; tile < tiles; tile += gridDim.x)
-            {
-                const int index = find_segment(segments, count, tile);
-                const Segment segment = segments[index];
-                const i64 begin = (tile - segment.first_tile) * kSegmentTile + threadIdx.x * 8;
-                if (begin >= segment.elements)
-                    continue;
+            const Arenas arenas{master, grad, m, v, inverse, count};
+            for_each_stretch(segments, count, tiles, [&](int index, const Segment& segment, i64 begin, i64 end) {
                 if (segment.flags & Segment::kLinear)
-                    one<Master, Gradient>(master, grad, m, v, segment, begin, index, count, scale, inverse, amax, state);
+                    one(Tensors<Master, Gradient>(arenas, segment, index, state), begin, end, index, count, scale, amax);
                 else
-                    one<float, float>(master, grad, m, v, segment, begin, index, count, scale, inverse, amax, state);
-            }
+                    one(Tensors<float, float>(arenas, segment, index, state), begin, end, index, count, scale, amax);
+            });
         }
 
     private:
         template <class W, class G>
         static __device__ __forceinline__ void one(
-            void* master, const void* grad, void* m, void* v, const Segment& segment, i64 begin, int index, i64 count, const float* scale, const float* inverse,
-            const u32* amax, const StepState* state)
+            const Tensors<W, G>& tensors, i64 begin, i64 end, int index, i64 count, const float* scale, const u32* amax)
         {
-            Values x;
-            x.template load<W, G>(master, grad, m, v, segment, begin, inverse, index, count);
-            x.update(AdamStep(state, segment.flags & Segment::kDecays));
-            put(at<W>(master, segment.master) + begin, x.w, scale, amax, kMasterRow * count + index);
-            put(at<First>(m, segment.first) + begin, x.m, scale, amax, kFirstRow * count + index);
-            put(at<Second>(v, segment.second) + begin, x.v, scale, amax, kSecondRow * count + index);
+            const float scale_w = fitting<W>(scale, amax, kMasterRow * count + index), scale_m = fitting<First>(scale, amax, kFirstRow * count + index),
+                        scale_v = fitting<Second>(scale, amax, kSecondRow * count + index);
+            sweep(tensors, begin, end, [&](i64 i, const auto& pack) {
+                auto x = tensors.updated(pack);
+                put(tensors.w + i, x.w, scale_w);
+                put(tensors.m + i, x.m, scale_m);
+                put(tensors.v + i, x.v, scale_v);
+            });
         }
 
-        template <class T> static __device__ __forceinline__ void put(T* to, float (&values)[8], const float* scale, const u32* amax, i64 slot)
+        template <class T> static __device__ float fitting(const float* scale, const u32* amax, i64 slot)
         {
             if constexpr (kScaledMaximum<T> > 0.0f)
-            {
-                const float s = state_scale(amax[slot], kScaledMaximum<T>, scale[slot]);
+                return state_scale(amax[slot], kScaledMaximum<T>, scale[slot]);
+            else
+                return 1.0f;
+        }
+
+        template <class T, int kWidth> static __device__ __forceinline__ void put(T* to, packs::Floats<kWidth>& values, float scale)
+        {
+            if constexpr (kScaledMaximum<T> > 0.0f)
                 #pragma unroll
-                for (int i = 0; i < 8; ++i)
-                    values[i] = max_(min_(values[i] * s, kScaledMaximum<T>), -kScaledMaximum<T>);
-            }
-            store_octet<true>(to, pack<T>(values), 8);
+                for (int i = 0; i < kWidth; ++i)
+                    values[i] = max_(min_(values[i] * scale, kScaledMaximum<T>), -kScaledMaximum<T>);
+            packs::store<kWidth>(to, values);
         }
     };
 
-private:
-    // An octet of a parameter with its gradient and moments, in f32.
-    struct Values
+    // Assigns master, m, v, none of which has a scale.
+    struct Update : Launch<kThreads, 0, 0, 0, kResident>
     {
-        float w[8], g[8], m[8], v[8];
-
-        template <class W, class G>
-        __device__ __forceinline__ void load(
-            const void* master, const void* grad, const void* first, const void* second, const Segment& segment, i64 begin, const float* inverse, int index, i64 count)
+        static __device__ void run(
+            void* master, const void* grad, void* m, void* v, const Segment* segments, i64 count, i64 tiles, const StepState* state)
         {
-            get(at<W>(master, segment.master) + begin, w, inverse + kMasterRow * count + index);
-            get(at<G>(grad, segment.gradient) + begin, g, inverse + kGradientRow * count + index);
-            get(at<First>(first, segment.first) + begin, m, inverse + kFirstRow * count + index);
-            get(at<Second>(second, segment.second) + begin, v, inverse + kSecondRow * count + index);
-        }
-
-        __device__ __forceinline__ void update(const AdamStep& step)
-        {
-            #pragma unroll
-            for (int i = 0; i < 8; ++i)
-                step.update(w[i], m[i], v[i], g[i]);
-        }
-
-    private:
-        template <class T> static __device__ __forceinline__ void get(const T* from, float (&values)[8], const float* inverse)
-        {
-            unpack(load_octet<true>(from, 8), values);
-            if constexpr (kScaledMaximum<T> > 0.0f)
-            {
-                const float factor = *inverse;
-                #pragma unroll
-                for (int i = 0; i < 8; ++i)
-                    values[i] *= factor;
-            }
+            static_assert(kScaledMaximum<Master> + kScaledMaximum<Gradient> + kScaledMaximum<First> + kScaledMaximum<Second> == 0.0f, "scales take two passes");
+            Store::run(master, grad, m, v, segments, count, tiles, nullptr, nullptr, nullptr, state);
         }
     };
 };
