@@ -8,6 +8,8 @@ public enum Format
     F16,
     E4M3,
     E5M2,
+    /// <summary>A byte of fixed point; of saved factors only.</summary>
+    U8,
 }
 
 /// <summary>Where the scale of an FP8 tensor comes from.</summary>
@@ -34,6 +36,15 @@ public enum WeightCopies
     RowMajorPerStep,
     /// <summary>None is kept: every product of a layer casts the master again.</summary>
     PerUse,
+}
+
+/// <summary>How the forward pass stores the slope of an activation for the backward pass.</summary>
+public enum SavedFactors
+{
+    /// <summary>In the format of Compute.</summary>
+    Compute,
+    /// <summary>In a byte of fixed point where the compiler can bound it, else in the format of Compute.</summary>
+    Byte,
 }
 
 /// <summary>What the loss gradient is multiplied with.</summary>
@@ -109,7 +120,7 @@ public sealed record RecipeSpec(
     public static readonly RecipeSpec TransformerEngine = Bf16 with
     {
         Name = "TransformerEngine", Input = Format.E4M3, Weight = Format.E4M3, OutputGradient = Format.E5M2,
-        Scaling = ScalePolicy.Delayed, AmaxHistory = 16, PromoteBackward = true,
+        Scaling = ScalePolicy.Delayed, AmaxHistory = 16, PromoteBackward = true, SavedFactors = SavedFactors.Byte,
     };
 
     /// <summary><see cref="TransformerEngine"/> with the scale of every tensor taken from its own amax.</summary>
@@ -144,6 +155,9 @@ public sealed record RecipeSpec(
 
     /// <summary>How long copies of weights live.</summary>
     public WeightCopies Copies { get; init; }
+
+    /// <summary>How slopes of activations are stored between forward and backward.</summary>
+    public SavedFactors SavedFactors { get; init; }
 
     /// <summary>What the loss gradient is multiplied with.</summary>
     public LossScaling LossScaling { get; init; }
