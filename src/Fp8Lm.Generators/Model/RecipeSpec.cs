@@ -47,6 +47,15 @@ public enum SavedFactors
     Byte,
 }
 
+/// <summary>What backward computes again instead of keeping it.</summary>
+public enum Recompute
+{
+    /// <summary>Nothing but element-wise values that take no more memory so.</summary>
+    Nothing,
+    /// <summary>Normalised inputs of linears, which gradients of weights read.</summary>
+    NormalizedInputs,
+}
+
 /// <summary>What the loss gradient is multiplied with.</summary>
 public enum LossScaling
 {
@@ -108,12 +117,14 @@ public sealed record RecipeSpec(
     public static readonly RecipeSpec Bf16 = Fp32 with
     {
         Name = "Bf16", Compute = Format.BF16, Input = Format.BF16, Weight = Format.BF16, OutputGradient = Format.BF16, Head = Format.BF16,
+        Recompute = Recompute.NormalizedInputs,
     };
 
     /// <summary>FP16 compute with dynamic loss scaling, everything else as <see cref="Bf16"/>: MetaSeq, Colossal-AI.</summary>
     public static readonly RecipeSpec Fp16 = Fp32 with
     {
-        Name = "Fp16", Compute = Format.F16, Input = Format.F16, Weight = Format.F16, OutputGradient = Format.F16, Head = Format.F16, LossScaling = LossScaling.Dynamic,
+        Name = "Fp16", Compute = Format.F16, Input = Format.F16, Weight = Format.F16, OutputGradient = Format.F16, Head = Format.F16,
+        Recompute = Recompute.NormalizedInputs, LossScaling = LossScaling.Dynamic,
     };
 
     /// <summary>FP8 GEMMs only, E4M3 forward and E5M2 gradients, delayed scaling.</summary>
@@ -158,6 +169,9 @@ public sealed record RecipeSpec(
 
     /// <summary>How slopes of activations are stored between forward and backward.</summary>
     public SavedFactors SavedFactors { get; init; }
+
+    /// <summary>What backward computes again.</summary>
+    public Recompute Recompute { get; init; }
 
     /// <summary>What the loss gradient is multiplied with.</summary>
     public LossScaling LossScaling { get; init; }
