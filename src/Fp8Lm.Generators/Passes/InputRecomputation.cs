@@ -110,7 +110,9 @@ internal sealed class InputRecomputation
         List<Node> added = backward.Nodes.GetRange(before, backward.Nodes.Count - before);
         backward.Nodes.RemoveRange(before, added.Count);
         backward.Nodes.RemoveAll(moved.Contains);
-        backward.Nodes.InsertRange(backward.Nodes.IndexOf(EndOf(reduction, backward)) + 1, [.. added, .. moved]);
+        // Another cast of the same value may have brought nodes that this one shares, which stand behind that end.
+        int behind = Within(store, backward).Select(v => backward.Nodes.IndexOf(v.Node)).Append(backward.Nodes.IndexOf(EndOf(reduction, backward))).Max() + 1;
+        backward.Nodes.InsertRange(behind, [.. added, .. moved]);
         foreach (Node product in products)
         {
             product.Inputs = [.. product.Inputs.Select(i => i == operand ? store.Out(operand.Index) : i)];

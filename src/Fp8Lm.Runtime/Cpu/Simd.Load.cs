@@ -71,10 +71,11 @@ public static unsafe partial class Simd
         return E5M2.ToSingle(Widen((byte*)&codes));
     }
 
-    /// <summary>Loads <paramref name="n"/> bytes of fixed point; the other lanes have no meaning.</summary>
+    /// <summary>Loads <paramref name="n"/> bytes of fixed point; the other lanes are zero.</summary>
     public static Vector256<float> LoadU8Partial(byte* p, int n, int zero, int perUnit)
     {
-        ulong codes = Gather(p, n);
+        ulong codes = 0x0101010101010101u * (ulong)zero;
+        System.Buffer.MemoryCopy(p, &codes, sizeof(ulong), n);
         return FixedByte.ToSingle(Widen((byte*)&codes), zero, perUnit);
     }
 
