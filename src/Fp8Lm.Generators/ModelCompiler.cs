@@ -92,7 +92,8 @@ internal static class ModelCompiler
         Step("CastPlacement", () => CastPlacement.Run(graph));                    // needs all casts; before fusion, which only looks at neighbours
         Step("ViewCopies", () => ViewCopies.Run(graph));                          // casts have been distributed over concatenations by now
         Step("CarryCopies", () => CarryCopies.Run(graph));                        // last: every pass above may change what is carried
-        Step("SavedFactors", () => SavedFactors.Run(graph));                      // casts and copies stand: only what a kernel would compute is looked at
+        Step("InputRecomputation", () => InputRecomputation.Run(graph, recipe));  // casts and copies stand; it adds casts, which no pass below moves
+        Step("SavedFactors", () => Passes.SavedFactors.Run(graph, recipe));       // casts and copies stand: only what a kernel would compute is looked at
         Step("DeadCodeElimination2", () => DeadCodeElimination.Run(graph));
 
         // From here on texts name nodes by their place in the program.

@@ -56,6 +56,32 @@ public enum WeightCopies
     PerUse,
 }
 
+/// <summary>How the slope of an activation (of GELU, SiLU, tanh, ..., or one that the model composes) is stored between forward and backward.</summary>
+public enum SavedFactors
+{
+    /// <summary>In the format of <see cref="RecipeDefinition.Compute"/>.</summary>
+    Compute,
+
+    /// <summary>
+    /// In one byte of fixed point if the compiler finds the function bounded in a range of at most two; 0 and 1 are exact and nothing is off by more than half a step, which
+    /// is 0.0025 of GELU's slope. Others are stored as in <see cref="Compute"/>.
+    /// </summary>
+    Byte,
+}
+
+/// <summary>What backward computes again instead of keeping it for every layer.</summary>
+public enum Recompute
+{
+    /// <summary>Only element-wise values that take no more memory so.</summary>
+    Nothing,
+
+    /// <summary>
+    /// Also the normalised inputs of linears, which gradients of weights read: the kernel of the norm's gradient writes them. Per norm, layer, token and feature that saves one byte in FP8, at
+    /// no cost (the forward pass leaves the transposed copy to backward), and two bytes in 16 bits, for two bytes of traffic. With scales per row or block they are kept.
+    /// </summary>
+    NormalizedInputs,
+}
+
 /// <summary>Storage format of a kind of tensor.</summary>
 public enum Format
 {

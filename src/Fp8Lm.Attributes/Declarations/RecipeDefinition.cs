@@ -45,6 +45,12 @@ public sealed class RecipeDefinition
     /// <summary>How long copies of weights live; other than <see cref="WeightCopies.PerStep"/> only with a master, gradient or moment of fewer than 32 bits.</summary>
     public WeightCopies Copies { get; init; }
 
+    /// <summary>How slopes of activations are stored between forward and backward; <see cref="SavedFactors.Byte"/> in the built-in recipes with FP8.</summary>
+    public SavedFactors SavedFactors { get; init; }
+
+    /// <summary>What backward computes again to save memory; <see cref="Recompute.NormalizedInputs"/> in all built-in recipes but <see cref="Recipe.Fp32"/>.</summary>
+    public Recompute Recompute { get; init; }
+
     /// <summary>What collectives move.</summary>
     public Format Payload { get; init; }
 

@@ -47,6 +47,8 @@ internal static class RecipeRoles
             "Payload" => recipe with { Payload = (Format)number },
             "Scaling" => recipe with { Scaling = (ScalePolicy)number },
             "Copies" => recipe with { Copies = (WeightCopies)number },
+            "SavedFactors" => recipe with { SavedFactors = (SavedFactors)number },
+            "Recompute" => recipe with { Recompute = (Recompute)number },
             "LossScaling" => recipe with { LossScaling = (LossScaling)number },
             "InitialLossScale" => recipe with { InitialLossScale = number },
             "GrowthInterval" => recipe with { GrowthInterval = number },

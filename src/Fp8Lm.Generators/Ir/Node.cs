@@ -55,6 +55,9 @@ internal sealed record NodeData
     /// <summary>Target of a cast.</summary>
     public Format Format { get; init; }
 
+    /// <summary>For a cast to <see cref="Format.U8"/>: what the byte stands for.</summary>
+    public FixedPoint? Fixed { get; init; }
+
     /// <summary>Family of FP8 scales, and which of its slots.</summary>
     public int Scale { get; init; } = -1;
 
@@ -118,6 +121,11 @@ internal sealed record NodeData
         if (Promote)
         {
             parts.Add("promote");
+        }
+
+        if (Fixed is not null)
+        {
+            parts.Add(Fixed.ToString());
         }
 
         if (Scale >= 0)

@@ -14,6 +14,8 @@ internal enum ElementType
     F16,
     E4M3,
     E5M2,
+    /// <summary>Fixed point.</summary>
+    U8,
     I32,
     /// <summary>Bits of an amax.</summary>
     U32,
@@ -35,6 +37,9 @@ internal sealed record KernelParam(string Name, ElementType Type, string Argumen
 
     /// <summary>Positional operand of a library kernel: never shared with what the epilogue reads.</summary>
     public bool Operand { get; init; }
+
+    /// <summary>What the bytes of a <see cref="ElementType.U8"/> stand for.</summary>
+    public FixedPoint? Fixed { get; init; }
 
     public bool IsPointer => Type != ElementType.Int64;
 }

@@ -36,6 +36,7 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
         Format.BF16 => ElementType.BF16,
         Format.F16 => ElementType.F16,
         Format.E4M3 => ElementType.E4M3,
+        Format.U8 => ElementType.U8,
         _ => ElementType.E5M2,
     };
 
@@ -45,6 +46,7 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
         ElementType.BF16 => Format.BF16,
         ElementType.F16 => Format.F16,
         ElementType.E4M3 => Format.E4M3,
+        ElementType.U8 => Format.U8,
         _ => Format.E5M2,
     };
 
@@ -56,7 +58,7 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
     };
 
     public KernelParam Buffer(KernelProgram program, Value value, Storage place, bool write) =>
-        Param(program, Leaf(Buffers.Buffers[place.Buffer].Name), TypeOf(place.Format), AddressOf(program, place), write);
+        Param(program, Leaf(Buffers.Buffers[place.Buffer].Name), TypeOf(place.Format), AddressOf(program, place), write, fixedPoint: value.Node.Data.Fixed);
 
     /// <summary>Positional operand of a library kernel, at the first element of the value.</summary>
     public KernelParam Operand(KernelProgram program, Value value, string name)
@@ -189,7 +191,7 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
         Param(program, "layer", ElementType.Int64, program.Group.Block.Loop is null ? "0" : "(nint)layer", false, ours: true);
 
     /// <summary>The argument that a kernel has for an address; names of users' weights and ops give way to those of the renderers, <paramref name="ours"/> do not.</summary>
-    private static KernelParam Param(KernelProgram program, string name, ElementType type, string argument, bool write, bool ours = false)
+    private static KernelParam Param(KernelProgram program, string name, ElementType type, string argument, bool write, bool ours = false, FixedPoint? fixedPoint = null)
     {
         name = ours ? name : ReservedNames.Avoid(name);
         KernelParam? known = program.Params.FirstOrDefault(p => p.Argument == argument && p.Type == type && !p.Operand);
@@ -201,7 +203,7 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
                 unique = name + "_" + i.ToString(System.Globalization.CultureInfo.InvariantCulture);
             }
 
-            known = new KernelParam(unique, type, argument);
+            known = new KernelParam(unique, type, argument) { Fixed = fixedPoint };
             program.Params.Add(known);
         }
 

@@ -8,6 +8,8 @@ public enum Format
     F16,
     E4M3,
     E5M2,
+    /// <summary>A byte of fixed point; of saved factors only.</summary>
+    U8,
 }
 
 /// <summary>Where the scale of an FP8 tensor comes from.</summary>
@@ -34,6 +36,24 @@ public enum WeightCopies
     RowMajorPerStep,
     /// <summary>None is kept: every product of a layer casts the master again.</summary>
     PerUse,
+}
+
+/// <summary>How the forward pass stores the slope of an activation for the backward pass.</summary>
+public enum SavedFactors
+{
+    /// <summary>In the format of Compute.</summary>
+    Compute,
+    /// <summary>In a byte of fixed point where the compiler can bound it, else in the format of Compute.</summary>
+    Byte,
+}
+
+/// <summary>What backward computes again instead of keeping it.</summary>
+public enum Recompute
+{
+    /// <summary>Nothing but element-wise values that take no more memory so.</summary>
+    Nothing,
+    /// <summary>Normalised inputs of linears, which gradients of weights read.</summary>
+    NormalizedInputs,
 }
 
 /// <summary>What the loss gradient is multiplied with.</summary>
@@ -97,20 +117,21 @@ public sealed record RecipeSpec(
     public static readonly RecipeSpec Bf16 = Fp32 with
     {
         Name = "Bf16", Compute = Format.BF16, Input = Format.BF16, Weight = Format.BF16, OutputGradient = Format.BF16, WeightGradient = Format.BF16,
-        Head = Format.BF16,
+        Head = Format.BF16, Recompute = Recompute.NormalizedInputs,
     };
 
     /// <summary>FP16 compute with dynamic loss scaling, everything else as <see cref="Fp32"/>: MetaSeq, Colossal-AI.</summary>
     public static readonly RecipeSpec Fp16 = Fp32 with
     {
-        Name = "Fp16", Compute = Format.F16, Input = Format.F16, Weight = Format.F16, OutputGradient = Format.F16, Head = Format.F16, LossScaling = LossScaling.Dynamic,
+        Name = "Fp16", Compute = Format.F16, Input = Format.F16, Weight = Format.F16, OutputGradient = Format.F16, Head = Format.F16,
+        Recompute = Recompute.NormalizedInputs, LossScaling = LossScaling.Dynamic,
     };
 
     /// <summary>FP8 GEMMs only, E4M3 forward and E5M2 gradients, delayed scaling.</summary>
     public static readonly RecipeSpec TransformerEngine = Bf16 with
     {
         Name = "TransformerEngine", Input = Format.E4M3, Weight = Format.E4M3, OutputGradient = Format.E5M2,
-        Scaling = ScalePolicy.Delayed, AmaxHistory = 16, PromoteBackward = true,
+        Scaling = ScalePolicy.Delayed, AmaxHistory = 16, PromoteBackward = true, SavedFactors = SavedFactors.Byte,
     };
 
     /// <summary><see cref="TransformerEngine"/> with the scale of every tensor taken from its own amax.</summary>
@@ -145,6 +166,12 @@ public sealed record RecipeSpec(
 
     /// <summary>How long copies of weights live.</summary>
     public WeightCopies Copies { get; init; }
+
+    /// <summary>How slopes of activations are stored between forward and backward.</summary>
+    public SavedFactors SavedFactors { get; init; }
+
+    /// <summary>What backward computes again.</summary>
+    public Recompute Recompute { get; init; }
 
     /// <summary>What the loss gradient is multiplied with.</summary>
     public LossScaling LossScaling { get; init; }

@@ -1,12 +1,13 @@
 using System.Collections.Generic;
 using System.Linq;
 using Fp8Lm.Generators.Ir;
+using Fp8Lm.Generators.Model;
 
 namespace Fp8Lm.Generators.Passes;
 
 /// <summary>
 /// The gradient of an activation is the incoming gradient times a number that the forward pass knows: dx = dy * f'(x). Where backward would read x back for
-/// nothing else, the product that makes x saves f'(x) in its place: the same bytes, and the epilogue of the gradient's product has one multiplication left
+/// nothing else, the product that makes x saves f'(x) in its place: the same bytes or half of them, and the epilogue of the gradient's product has one multiplication left
 /// instead of a sigmoid and a polynomial. Rounded to the compute format is the slope then, not x, which costs no more accuracy.
 /// </summary>
 internal sealed class SavedFactors
@@ -25,7 +26,7 @@ internal sealed class SavedFactors
         carried = [.. graph.Blocks.SelectMany(b => b.Carries).SelectMany(c => new[] { c.Initial, c.Result })];
     }
 
-    public static void Run(Graph graph)
+    public static void Run(Graph graph, RecipeSpec recipe)
     {
         SavedFactors pass = new(graph);
         Dictionary<Value, Term> chosen = [];
@@ -39,7 +40,7 @@ internal sealed class SavedFactors
             pass.Choose(block, chosen);
         }
 
-        Dictionary<Value, Value> saved = chosen.ToDictionary(c => c.Key, c => Save(graph, c.Key, c.Value));
+        Dictionary<Value, Value> saved = chosen.ToDictionary(c => c.Key, c => Save(graph, c.Key, c.Value, recipe));
         if (saved.Count > 0)
         {
             new Rewriter(graph).Run((b, node) => node.Types.Count == 1 && saved.TryGetValue(node.Out(), out Value slope) ? [b.Binary(OpCode.Mul, chosen[node.Out()].Gradient, slope)] : null);
@@ -87,8 +88,7 @@ internal sealed class SavedFactors
 
     private static Factor Apply(Node node, Term[] inputs) => new(node, default, [.. inputs.Select(i => i.Factor)]);
 
-    /// <summary>A function of its operands alone, element by element.</summary>
-    private static bool IsFunction(Node node) => node.Class == OpClass.Elementwise && (OpTable.Of(node.Op).Fold is not null || node.Op is OpCode.Erf or OpCode.Pow);
+    private static bool IsFunction(Node node) => SlopeRange.IsFunction(node);
 
     // ---- What is worth it -------------------------------------------------------------------------------------------------------------
 
@@ -168,11 +168,13 @@ internal sealed class SavedFactors
     // ---- Saving -----------------------------------------------------------------------------------------------------------------------
 
     /// <summary>Computes the factor at the end of the forward block; the cast is what stores it.</summary>
-    private static Value Save(Graph graph, Value value, Term term)
+    private static Value Save(Graph graph, Value value, Term term, RecipeSpec recipe)
     {
         GraphBuilder builder = new(graph, Source(term.Factor, value.Node.Block)!.Block) { Site = value.Node.Site, Label = value.Node.Label + "_slope" };
         Value slope = Build(builder, term.Factor, []);
-        return builder.Node(OpCode.Cast, [slope], slope.Type, new NodeData { Index = graph.NodeCount });
+        FixedPoint? fixedPoint = recipe.SavedFactors == Model.SavedFactors.Byte && SlopeRange.Of(slope) is { } range ? FixedPoint.Cover(range) : null;
+        NodeData data = new() { Index = graph.NodeCount, Fixed = fixedPoint, Format = fixedPoint is null ? default : Format.U8 };
+        return builder.Node(OpCode.Cast, [slope], slope.Type, data);
     }
 
     private static Value Build(GraphBuilder builder, Factor factor, Dictionary<Factor, Value> built)

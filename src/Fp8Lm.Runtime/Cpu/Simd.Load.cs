@@ -27,6 +27,10 @@ public static unsafe partial class Simd
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> LoadE5M2(byte* p) => E5M2.ToSingle(Widen(p));
 
+    /// <summary>Loads eight bytes of fixed point.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> LoadU8(byte* p, int zero, int perUnit) => FixedByte.ToSingle(Widen(p), zero, perUnit);
+
     /// <summary>Loads <paramref name="n"/> F32 (at most eight); the other lanes are zero.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> LoadPartial(float* p, int n)
@@ -65,6 +69,14 @@ public static unsafe partial class Simd
     {
         ulong codes = Gather(p, n);
         return E5M2.ToSingle(Widen((byte*)&codes));
+    }
+
+    /// <summary>Loads <paramref name="n"/> bytes of fixed point; the other lanes are zero.</summary>
+    public static Vector256<float> LoadU8Partial(byte* p, int n, int zero, int perUnit)
+    {
+        ulong codes = 0x0101010101010101u * (ulong)zero;
+        System.Buffer.MemoryCopy(p, &codes, sizeof(ulong), n);
+        return FixedByte.ToSingle(Widen((byte*)&codes), zero, perUnit);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

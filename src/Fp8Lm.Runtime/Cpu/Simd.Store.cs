@@ -45,6 +45,10 @@ public static unsafe partial class Simd
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StoreE5M2(byte* p, Vector256<float> value) => Unsafe.WriteUnaligned(p, NarrowToBytes(E5M2.FromSingle(value)));
 
+    /// <summary>Casts to fixed point and stores eight bytes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void StoreU8(byte* p, Vector256<float> value, int zero, int perUnit) => Unsafe.WriteUnaligned(p, NarrowToBytes(FixedByte.FromSingle(value, zero, perUnit)));
+
     /// <summary>Stores the first <paramref name="n"/> F32.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StorePartial(float* p, Vector256<float> value, int n)
@@ -72,6 +76,9 @@ public static unsafe partial class Simd
 
     /// <summary>Casts to E5M2 (saturating) and stores the first <paramref name="n"/>.</summary>
     public static void StoreE5M2Partial(byte* p, Vector256<float> value, int n) => Scatter(p, NarrowToBytes(E5M2.FromSingle(value)), n);
+
+    /// <summary>Casts to fixed point and stores the first <paramref name="n"/> bytes.</summary>
+    public static void StoreU8Partial(byte* p, Vector256<float> value, int n, int zero, int perUnit) => Scatter(p, NarrowToBytes(FixedByte.FromSingle(value, zero, perUnit)), n);
 
     /// <summary>The values after a cast to bfloat16 and back.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -15,6 +15,8 @@ public enum ElementFormat
     F16,
     /// <summary>32-bit signed integer (token ids, labels), 4 bytes.</summary>
     I32,
+    /// <summary>Fixed point, 1 byte; the kernels that write and read it know of which range (<see cref="Numerics.FixedByte"/>).</summary>
+    U8,
 }
 
 /// <summary>Sizes of the element formats.</summary>

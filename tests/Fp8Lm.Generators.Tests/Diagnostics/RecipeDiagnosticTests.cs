@@ -89,6 +89,7 @@ public sealed class RecipeDiagnosticTests
     [InlineData("new(Recipe.Fp8LmO2) { SecondMoment = Format.E4M3 }")]
     [InlineData("new(Recipe.Fp8LmO3) { Copies = WeightCopies.PerStep, SecondMoment = Format.E5M2 }")]
     [InlineData("new(Recipe.Fp32) { FirstMoment = Format.BF16, WeightGradient = Format.E5M2 }")]
+    [InlineData("new(Recipe.Bf16) { SavedFactors = SavedFactors.Byte, Recompute = Recompute.Nothing }")]
     public Task Ablations(string recipe) => DiagnosticTest.Verify(Model("Recipe.Fp8LmO1", "[ModelRecipe] static readonly RecipeDefinition Mine = " + recipe + ";"));
 
     private static string Model(string recipes, string members = "") => $$"""

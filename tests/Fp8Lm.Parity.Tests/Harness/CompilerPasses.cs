@@ -21,7 +21,8 @@ internal static class CompilerPasses
         ("CastPlacement", (g, _) => CastPlacement.Run(g)),
         ("ViewCopies", (g, _) => ViewCopies.Run(g)),
         ("CarryCopies", (g, _) => CarryCopies.Run(g)),
-        ("SavedFactors", (g, _) => SavedFactors.Run(g)),
+        ("InputRecomputation", InputRecomputation.Run),
+        ("SavedFactors", Generators.Passes.SavedFactors.Run),
         ("DeadCodeElimination2", (g, _) => DeadCodeElimination.Run(g)),
     ];
 

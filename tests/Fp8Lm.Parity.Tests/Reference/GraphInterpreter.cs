@@ -237,6 +237,9 @@ internal sealed class GraphInterpreter
                 inputs[0].As(y);
                 CastOps.RoundToBf16(y.Data);
                 break;
+            case OpCode.Cast when round && data.Fixed is { } bytes:
+                Fill(y, (r, c) => Math.Round(inputs[0].Data[(r * y.Columns) + c] * bytes.PerUnit) / bytes.PerUnit);
+                break;
             case OpCode.Reshape or OpCode.Cast or OpCode.ColumnSum:
                 inputs[0].As(y);
                 break;

@@ -15,7 +15,7 @@ public unsafe class SimdTests
     {
         float* f32 = stackalloc float[9];
         ushort* bf16 = stackalloc ushort[9], f16 = stackalloc ushort[9];
-        byte* e4m3 = stackalloc byte[9], e5m2 = stackalloc byte[9];
+        byte* e4m3 = stackalloc byte[9], e5m2 = stackalloc byte[9], u8 = stackalloc byte[9];
         for (int n = 0; n <= 8; n++)
         {
             new Span<float>(f32, 9).Fill(77f);
@@ -23,6 +23,7 @@ public unsafe class SimdTests
             new Span<ushort>(f16, 9).Fill(77);
             new Span<byte>(e4m3, 9).Fill(77);
             new Span<byte>(e5m2, 9).Fill(77);
+            new Span<byte>(u8, 9).Fill(77);
             if (n == 8)
             {
                 Simd.Store(f32, Values);
@@ -30,6 +31,7 @@ public unsafe class SimdTests
                 Simd.StoreF16(f16, Values);
                 Simd.StoreE4M3(e4m3, Values);
                 Simd.StoreE5M2(e5m2, Values);
+                Simd.StoreU8(u8, Values, 100, 13);
             }
             else
             {
@@ -38,6 +40,7 @@ public unsafe class SimdTests
                 Simd.StoreF16Partial(f16, Values, n);
                 Simd.StoreE4M3Partial(e4m3, Values, n);
                 Simd.StoreE5M2Partial(e5m2, Values, n);
+                Simd.StoreU8Partial(u8, Values, n, 100, 13);
             }
 
             for (int i = 0; i < 9; i++)
@@ -49,6 +52,7 @@ public unsafe class SimdTests
                 Assert.Equal(valid ? Float16.FromSingle(value) : 77, f16[i]);
                 Assert.Equal(valid ? E4M3.FromSingle(value) : 77, e4m3[i]);
                 Assert.Equal(valid ? E5M2.FromSingle(value) : 77, e5m2[i]);
+                Assert.Equal(valid ? FixedByte.FromSingle(value, 100, 13) : 77, u8[i]);
             }
         }
     }
@@ -76,6 +80,7 @@ public unsafe class SimdTests
                 Assert.Equal(Expect(Float16.ToSingle(words[i])), (n == 8 ? Simd.LoadF16(words) : Simd.LoadF16Partial(words, n)).GetElement(i));
                 Assert.Equal(Expect(E4M3.ToSingle(bytes[i])), (n == 8 ? Simd.LoadE4M3(bytes) : Simd.LoadE4M3Partial(bytes, n)).GetElement(i));
                 Assert.Equal(Expect(E5M2.ToSingle(bytes[i])), (n == 8 ? Simd.LoadE5M2(bytes) : Simd.LoadE5M2Partial(bytes, n)).GetElement(i));
+                Assert.Equal(Expect(FixedByte.ToSingle(bytes[i], 100, 13)), (n == 8 ? Simd.LoadU8(bytes, 100, 13) : Simd.LoadU8Partial(bytes, n, 100, 13)).GetElement(i));
             }
         }
     }

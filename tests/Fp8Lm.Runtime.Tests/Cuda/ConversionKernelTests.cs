@@ -57,6 +57,36 @@ public sealed class ConversionKernelTests
         }
         """;
 
+    private const string FixedPoint = """
+        #include <fp8lm/row/row.cuh>
+        #include <fp8lm/common/octet.cuh>
+        using namespace fp8lm;
+        using T = fixed8<26, 203>;
+        extern "C" __global__ void __launch_bounds__(row::kThreads) test(const float* x, T* octets, T* packs, T* singles, float* from_octets, float* from_packs, float* from_singles)
+        {
+            const long long i = 8 * ((long long)blockIdx.x * row::kThreads + threadIdx.x);
+            float values[8], back[8];
+            row::Floats<4> half[2];
+            for (int e = 0; e < 8; ++e)
+                values[e] = half[e / 4][e % 4] = x[i + e];
+            store_octet<true>(octets + i, pack<T>(values), 8);
+            unpack(load_octet<true>(octets + i, 8), back);
+            for (int e = 0; e < 8; ++e)
+            {
+                from_octets[i + e] = back[e];
+                store(singles + i + e, values[e]);
+                from_singles[i + e] = load(singles + i + e);
+            }
+            for (int h = 0; h < 2; ++h)
+            {
+                row::store(packs + i + 4 * h, half[h]);
+                const row::Floats<4> read = row::load<4>(packs + i + 4 * h);
+                for (int e = 0; e < 4; ++e)
+                    from_packs[i + 4 * h + e] = read[e];
+            }
+        }
+        """;
+
     private const string Numbers = """
         #include <fp8lm/row/row.cuh>
         using namespace fp8lm;
@@ -100,6 +130,26 @@ public sealed class ConversionKernelTests
         harness.LaunchOnBuffers();
 
         Assert.Equal(0, harness.Download<int>(1)[0]);
+    }
+
+    /// <summary>Saved factors: the range of a GELU's slope in fine steps, every halfway point between two codes and its neighbours, and NaN; as an epilogue, a row kernel and one element do it.</summary>
+    [Fact]
+    public void FixedPointIsBitExact()
+    {
+        IEnumerable<float> halves = Enumerable.Range(-26, 255).Select(code => (code + 0.5f) / 203f).SelectMany(h => new[] { MathF.BitDecrement(h), h, MathF.BitIncrement(h) });
+        float[] x = [.. Enumerable.Range(-26 * 256, 255 * 256).Select(i => i / (203f * 256f)), .. halves, float.NaN, 0f, -0f, 1f];
+        Array.Resize(ref x, ArenaLayout.AlignTo(x.Length, 8 * 512));
+        using KernelHarness harness = Row(
+            FixedPoint, x.Length / 8 / 512 * 16, ["x", "octets", "packs", "singles", "from_octets", "from_packs", "from_singles"], new TestBuffer(ElementFormat.F32, x.Length),
+            new TestBuffer(ElementFormat.U8, x.Length), new TestBuffer(ElementFormat.U8, x.Length), new TestBuffer(ElementFormat.U8, x.Length),
+            new TestBuffer(ElementFormat.F32, x.Length), new TestBuffer(ElementFormat.F32, x.Length), new TestBuffer(ElementFormat.F32, x.Length));
+        harness.Upload(0, x);
+        harness.LaunchOnBuffers();
+
+        for (int form = 1; form <= 3; form++)
+        {
+            Compare(x, harness.Download<byte>(form), v => FixedByte.FromSingle(v, 26, 203), harness.Download<float>(form + 3), c => FixedByte.ToSingle(c, 26, 203), "fixed point");
+        }
     }
 
     [Fact]

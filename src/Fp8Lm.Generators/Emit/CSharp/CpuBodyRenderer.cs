@@ -260,7 +260,7 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
             case LoadStatement { Access.Column: false } load:
                 return $"Vector256.Create({CpuText.Value(load.Param, $"*{load.Result}p")})";
             case LoadStatement load:
-                return When(load.When, $"Simd.Load{CpuText.Suffix(load.Param.Type)}{partial}({load.Result}p + j{n})");
+                return When(load.When, $"Simd.Load{CpuText.Suffix(load.Param.Type)}{partial}({load.Result}p + j{n}{CpuText.Arguments(load.Param)})");
             case ConstantStatement constant:
                 return $"Vector256.Create({CpuText.Constant(constant.Data)})";
             case OpStatement op:
@@ -293,7 +293,7 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
                 case StoreOutput store:
                     string suffix = CpuText.Suffix(store.Param.Type);
                     string value = store.Accumulate ? $"{When(store.When, $"Simd.Load{suffix}{partial}({name}p + j{n})")} + {operand}" : operand;
-                    w.Line($"Simd.Store{suffix}{partial}({name}p + j, {value}{n});");
+                    w.Line($"Simd.Store{suffix}{partial}({name}p + j, {value}{n}{CpuText.Arguments(store.Param)});");
                     break;
                 case QuantizeOutput cast:
                     string scale = "scale" + CpuText.N(casts++) + "v";

@@ -19,6 +19,7 @@ internal static class CpuText
         [ElementType.F16] = ("ushort*", "F16"),
         [ElementType.E4M3] = ("byte*", "E4M3"),
         [ElementType.E5M2] = ("byte*", "E5M2"),
+        [ElementType.U8] = ("byte*", "U8"),
         [ElementType.I32] = ("int*", ""),
         [ElementType.U32] = ("uint*", ""),
         [ElementType.State] = ("StepState*", ""),
@@ -30,6 +31,9 @@ internal static class CpuText
     public static string Suffix(ElementType type) => Types[type].Suffix;
 
     public static string Suffix(Format format) => Types[LoweringContext.TypeOf(format)].Suffix;
+
+    /// <summary>What functions that read or write elements take behind the address (and count): what bytes of fixed point stand for.</summary>
+    public static string Arguments(KernelParam param) => param.Fixed is { } bytes ? $", {N(bytes.Zero)}, {N(bytes.PerUnit)}" : "";
 
     /// <summary>One stored element as a float.</summary>
     public static string Value(KernelParam param, string element) => param.Type switch

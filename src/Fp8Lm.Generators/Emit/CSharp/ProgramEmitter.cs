@@ -128,7 +128,7 @@ internal sealed class ProgramEmitter
         w.Line("public override IReadOnlyList<KernelInfo> Kernels { get; } =").Line("[");
         foreach (KernelProgram kernel in compiled.Kernels)
         {
-            w.Line($"    new({ProgramText.Quote(kernel.Name)}, KernelKind.{Kind(kernel)}, Cuda.{kernel.Name}, {kernel.Name}, [{string.Join(", ", kernel.Params.Select(p => ProgramText.Quote($"{p.Name}: {CudaText.Type(p.Type)}{(p.IsPointer ? "*" : "")}{(p.Written ? " (written)" : "")}")))}], {Geometry(kernel)}),");
+            w.Line($"    new({ProgramText.Quote(kernel.Name)}, KernelKind.{Kind(kernel)}, Cuda.{kernel.Name}, {kernel.Name}, [{string.Join(", ", kernel.Params.Select(p => ProgramText.Quote($"{p.Name}: {CudaText.Type(p)}{(p.IsPointer ? "*" : "")}{(p.Written ? " (written)" : "")}")))}], {Geometry(kernel)}),");
         }
 
         foreach (LibraryKernel kernel in LibraryKernels.Of(compiled.Recipe))

@@ -117,12 +117,12 @@ internal static class CudaEpilogue
                 return;
             }
 
-            w.Line($"struct Inputs {{ {string.Join(" ", inputs.Select(i => $"Octet<{CudaText.Type(i.Param.Type)}> {i.Name};"))} }};").Line();
+            w.Line($"struct Inputs {{ {string.Join(" ", inputs.Select(i => $"Octet<{CudaText.Type(i.Param)}> {i.Name};"))} }};").Line();
             w.Open("__device__ Inputs read(int row_index, int col) const").Line("const long long row = row_index;").Line(Count()).Line("Inputs in;");
             foreach ((string name, KernelParam param, Access access, KernelParam? ids, KernelParam? when) in inputs)
             {
                 string load = LoadOctet(param, access, ids);
-                w.Line(when is null ? $"in.{name} = {load};" : $"in.{name} = {when.Name} ? {load} : Octet<{CudaText.Type(param.Type)}>{{}};");
+                w.Line(when is null ? $"in.{name} = {load};" : $"in.{name} = {when.Name} ? {load} : Octet<{CudaText.Type(param)}>{{}};");
             }
 
             w.Line("return in;").Close().Line();
@@ -143,7 +143,7 @@ internal static class CudaEpilogue
                 return;
             }
 
-            w.Line($"struct Columns {{ {string.Join(" ", late.Select(l => $"Octet<{CudaText.Type(l.Param.Type)}> {l.Result};"))} }};").Line();
+            w.Line($"struct Columns {{ {string.Join(" ", late.Select(l => $"Octet<{CudaText.Type(l.Param)}> {l.Result};"))} }};").Line();
             w.Open("__device__ Columns read_columns(int col) const").Line(Count()).Line("Columns columns;");
             foreach (LoadStatement load in late)
             {
@@ -266,7 +266,7 @@ internal static class CudaEpilogue
         {
             if (output is StoreOutput store)
             {
-                w.Line($"{StoreOctet(store.Param, store.Access)}, pack<{CudaText.Type(store.Param.Type)}>({array}), count);");
+                w.Line($"{StoreOctet(store.Param, store.Access)}, pack<{CudaText.Type(store.Param)}>({array}), count);");
                 return;
             }
 

@@ -196,7 +196,7 @@ internal sealed class CudaRowRenderer
         w.Line().Line($"constexpr bool kKeeps = Rows::kSteps * kWidth * {N(KeptBytes)} <= row::kKeptBytes;");
         foreach (KeptLoad keep in kept)
         {
-            w.Line($"row::Kept<{CudaText.Type(keep.Load.Param.Type)}, kWidth, Rows::kSteps, kKeeps> {keep.Name};");
+            w.Line($"row::Kept<{CudaText.Type(keep.Load.Param)}, kWidth, Rows::kSteps, kKeeps> {keep.Name};");
         }
 
         w.Line("#pragma unroll").Open("for (int step = 0; step < Rows::kSteps; ++step)").Line("const int c0 = at.column(step);").Open("if (Rows::inside(c0))");

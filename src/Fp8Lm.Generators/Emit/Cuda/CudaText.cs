@@ -28,6 +28,11 @@ internal static class CudaText
 
     public static string Type(ElementType type) => Types[type];
 
+    /// <summary>Element type of an argument; that of fixed point says what the bytes stand for.</summary>
+    public static string Type(KernelParam param) => param.Fixed is { } bytes ? $"fixed8<{Whole(bytes.Zero)}, {Whole(bytes.PerUnit)}>" : Types[param.Type];
+
+    private static string Whole(int number) => number.ToString(CultureInfo.InvariantCulture);
+
     public static string Type(Format format) => Types[LoweringContext.TypeOf(format)];
 
     /// <summary>Dimensions are constants of their own names, made from the D_ macros at the top of every kernel.</summary>
@@ -36,7 +41,7 @@ internal static class CudaText
     public static string Print(DimExpr dim) => dim.Print(Symbol);
 
     public static string Declaration(KernelParam param) => param.IsPointer
-        ? $"{(param.Written ? "" : "const ")}{Type(param.Type)}* {param.Name}"
+        ? $"{(param.Written ? "" : "const ")}{Type(param)}* {param.Name}"
         : $"{Type(param.Type)} {param.Name}";
 
     public static string Number(double number)

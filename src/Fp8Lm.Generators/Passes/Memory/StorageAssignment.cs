@@ -269,7 +269,7 @@ internal sealed class StorageAssignment
             return Format.F32;
         }
 
-        if (value.Op is OpCode.Quantize or OpCode.Cast && (value.Op == OpCode.Quantize || value.Type.Rows == RowKind.Parameter))
+        if (value.Op is OpCode.Quantize or OpCode.Cast && (value.Op == OpCode.Quantize || value.Type.Rows == RowKind.Parameter || value.Node.Data.Fixed is not null))
         {
             return value.Node.Data.Format;
         }

@@ -68,6 +68,20 @@ template <class T> __device__ u32 pack2(float low, float high)
         return pack_f16(low, high);
 }
 
+// A byte of a word in the middle of a float's significand is 2^15 more than itself, which the addition takes off again: three instructions an element.
+template <int kZero, int kPerUnit> __device__ float decode_fixed8(u32 word, int byte)
+{
+    const float shifted = __uint_as_float(__byte_perm(word, 0x47000000u, 0x7404 | byte << 4));
+    return (shifted - (float)(32768 + kZero)) * (1.0f / kPerUnit);
+}
+
+template <int kZero, int kPerUnit> __device__ float decode(fixed8<kZero, kPerUnit> value) { return decode_fixed8<kZero, kPerUnit>(value.bits, 0); }
+
+// The code in the low byte of a float whose last place is 1. One rounding, to nearest even; values are known to be in range, and NaN is 255.
+template <int kZero, int kPerUnit> __device__ u32 encode_fixed8(float value) { return __float_as_uint(fmaf(value, (float)kPerUnit, 12582912.0f + kZero)); }
+
+template <int kZero, int kPerUnit> __device__ fixed8<kZero, kPerUnit> encode(float value, fixed8<kZero, kPerUnit>) { return {(u8)encode_fixed8<kZero, kPerUnit>(value)}; }
+
 template <class T> __device__ T encode(float value)
 {
     if constexpr (kSame<T, float>)
@@ -76,6 +90,8 @@ template <class T> __device__ T encode(float value)
         return bf16{(u16)pack_bf16(value, 0.0f)};
     else if constexpr (kSame<T, f16>)
         return f16{(u16)pack_f16(value, 0.0f)};
+    else if constexpr (kIsFixed8<T>)
+        return encode(value, T{});
     else
         return T{(u8)encode2<T>(value, 0.0f)};
 }

@@ -54,7 +54,11 @@ template <bool kWhole, class T> __device__ Octet<T> load_octet(const T* from, in
 // Asks for columns adjacent elements of a row, that will be loaded as octets, to be brought to L2.
 template <bool kWhole, class T> __device__ void prefetch_octets(const T* from, int columns)
 {
-    if constexpr (kWhole && sizeof(T) > 1)
+    // The instruction takes whole vectors of 16 bytes; octets of bytes may begin between two.
+    if constexpr (kWhole && kIsFixed8<T>)
+        if (((u64)from | (u64)columns) % 16 != 0)
+            return;
+    if constexpr (kWhole && (sizeof(T) > 1 || kIsFixed8<T>))
         asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(columns * (int)sizeof(T)) : "memory");
 }
 
@@ -78,6 +82,13 @@ template <bool kWhole, class T> __device__ void store_octet(T* to, const Octet<T
             reinterpret_cast<uint4*>(to)[i] =
                 make_uint4(octet.words[4 * i], octet.words[4 * i + 1], octet.words[4 * i + 2], octet.words[4 * i + 3]);
     }
+}
+
+template <int kZero, int kPerUnit> __device__ void unpack(const Octet<fixed8<kZero, kPerUnit>>& octet, float (&to)[8])
+{
+    #pragma unroll
+    for (int i = 0; i < 8; ++i)
+        to[i] = decode_fixed8<kZero, kPerUnit>(octet.words[i / 4], i % 4);
 }
 
 template <class T> __device__ void unpack(const Octet<T>& octet, float (&to)[8])
@@ -104,10 +115,27 @@ template <class T> __device__ void unpack(const Octet<T>& octet, float (&to)[8])
     }
 }
 
+template <int kZero, int kPerUnit> __device__ void pack(const float (&from)[8], Octet<fixed8<kZero, kPerUnit>>& to)
+{
+    u32 codes[8];
+    #pragma unroll
+    for (int i = 0; i < 8; ++i)
+        codes[i] = encode_fixed8<kZero, kPerUnit>(from[i]);
+    #pragma unroll
+    for (int i = 0; i < 8; i += 4)
+        to.words[i / 4] = __byte_perm(__byte_perm(codes[i], codes[i + 1], 0x0040), __byte_perm(codes[i + 2], codes[i + 3], 0x0040), 0x5410);
+}
+
 // Rounds to T; FP8 multiplies with the scale first.
 template <class T> __device__ Octet<T> pack(const float (&from)[8], float scale = 1.0f)
 {
     Octet<T> result;
+    if constexpr (kIsFixed8<T>)
+    {
+        pack(from, result);
+        return result;
+    }
+    else
     #pragma unroll
     for (int i = 0; i < 8; i += 2)
     {

@@ -64,7 +64,7 @@ template <class T, int kWidth> __device__ __forceinline__ Floats<kWidth> widen(c
 template <class T, int kWidth> __device__ __forceinline__ Pack<T, kWidth> narrow(const Floats<kWidth>& values)
 {
     Pack<T, kWidth> pack;
-    if constexpr (sizeof(T) == 4 || kWidth == 1)
+    if constexpr (sizeof(T) == 4 || kWidth == 1 || kIsFixed8<T>)
         #pragma unroll
         for (int i = 0; i < kWidth; ++i)
             pack.elements[i] = encode<T>(values[i]);

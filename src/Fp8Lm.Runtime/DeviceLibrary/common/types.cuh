@@ -15,8 +15,14 @@ struct f16 { u16 bits; };
 struct e4m3 { u8 bits; };
 struct e5m2 { u8 bits; };
 
+// Numbers of a known range in a byte: (bits - kZero) / kPerUnit. 0 is exact, nothing is off by more than half a step of 1 / kPerUnit.
+template <int kZero, int kPerUnit> struct fixed8 { u8 bits; };
+
 template <class A, class B> constexpr bool kSame = false;
 template <class A> constexpr bool kSame<A, A> = true;
+
+template <class T> constexpr bool kIsFixed8 = false;
+template <int kZero, int kPerUnit> constexpr bool kIsFixed8<fixed8<kZero, kPerUnit>> = true;
 
 template <class T> constexpr bool kIsFp8 = kSame<T, e4m3> || kSame<T, e5m2>;
 
