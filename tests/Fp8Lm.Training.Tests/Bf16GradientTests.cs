@@ -94,7 +94,7 @@ public sealed class Bf16GradientTests : IDisposable
         ModelProgram program = Drawn.Definition.Program(recipe);
         for (int p = 0; p < Drawn.Definition.Parameters.Length; p++)
         {
-            bool matrix = Drawn.Definition.Parameters[p] is { Repeated: true } parameter && !parameter.Path.EndsWith("bias", StringComparison.Ordinal);
+            bool matrix = Drawn.Definition.Parameters[p] is { Repeated: true } parameter && !parameter.Name.EndsWith("bias", StringComparison.Ordinal);
             Assert.Equal(matrix ? format : ElementFormat.F32, program.FormatsOf(p).Gradient);
         }
     }

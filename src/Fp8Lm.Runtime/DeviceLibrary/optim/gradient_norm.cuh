@@ -132,16 +132,16 @@ template <class Gradient> struct SegmentedGradientNorm : NormLaunch
         LossScaleState* loss_scale = nullptr, i64 growth_interval = 0)
     {
         double sum = 0.0;
-        for_each_stretch(segments, count, tiles, [&](int index, const Segment& segment, i64 begin, i64 end) {
+        for_each_stretch(segments, count, tiles, [&](int index, const Segment& segment, i64 begin, int elements) {
             if (!(segment.flags & Segment::kLinear))
-                sum += squares_of(at<float>(grad, segment.gradient), begin, end);
+                sum += squares_of(at<float>(grad, segment.gradient) + begin, elements);
             else if constexpr (kScaledMaximum<Gradient> > 0.0f)
             {
                 const double factor = amax[index] < 0x7F800000u ? inverse[index] : __int_as_float(0x7FC00000);
-                sum += factor * factor * squares_of(at<Gradient>(grad, segment.gradient), begin, end);
+                sum += factor * factor * squares_of(at<Gradient>(grad, segment.gradient) + begin, elements);
             }
             else
-                sum += squares_of(at<Gradient>(grad, segment.gradient), begin, end);
+                sum += squares_of(at<Gradient>(grad, segment.gradient) + begin, elements);
         });
         finish(sum, state, scratch, loss_scale, growth_interval);
     }
@@ -150,12 +150,12 @@ private:
     // Loads of 16 bytes on their way to a thread.
     static constexpr int kUnroll = 4;
 
-    template <class T> static __device__ __forceinline__ double squares_of(const T* from, i64 begin, i64 end)
+    template <class T> static __device__ __forceinline__ double squares_of(const T* from, int elements)
     {
         constexpr int kWidth = 16 / sizeof(T), kStride = kThreads * kWidth;
         double sum = 0.0;
-        i64 i = begin + threadIdx.x * kWidth;
-        for (; i + (kUnroll - 1) * kStride < end; i += kUnroll * kStride)
+        int i = threadIdx.x * kWidth;
+        for (; i + (kUnroll - 1) * kStride < elements; i += kUnroll * kStride)
         {
             packs::Pack<T, kWidth> packs[kUnroll];
             #pragma unroll
@@ -165,7 +165,7 @@ private:
             for (int u = 0; u < kUnroll; ++u)
                 sum += squares(packs::widen(packs[u]));
         }
-        for (; i < end; i += kStride)
+        for (; i < elements; i += kStride)
             sum += squares(packs::load<kWidth>(from + i));
         return sum;
     }

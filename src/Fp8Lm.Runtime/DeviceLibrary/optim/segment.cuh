@@ -20,7 +20,7 @@ struct Segment
     i64 reserved;
 };
 
-constexpr int kSegmentTile = 2048, kLongestRun = 32;
+constexpr int kSegmentTile = 2048, kLongestRun = 8;
 
 // Rows of the tables of scales, reciprocals and amax: [4, segments].
 enum StateRow { kGradientRow, kMasterRow, kFirstRow, kSecondRow };
@@ -40,22 +40,23 @@ __device__ inline int find_segment(const Segment* segments, i64 count, i64 tile)
     return low;
 }
 
-// Calls part(index, segment, begin, end) for stretches of segments, a block for its share of all tiles: whole runs of adjacent tiles, cut where a segment
-// ends, so that a segment is looked up once a run. Between runs lie those of all other blocks, so that the blocks are near each other in memory. begin and end
-// are multiples of 64.
+// Calls part(index, segment, begin, elements) for stretches of segments, a block for its share of all tiles: whole runs of adjacent tiles, cut where a segment
+// ends, so that a segment is looked up once a run. Between runs lie those of all other blocks, so that the blocks are near each other in memory. begin and
+// elements are multiples of 64.
 template <class Part> __device__ __forceinline__ void for_each_stretch(const Segment* segments, i64 count, i64 tiles, Part part)
 {
-    // All blocks take equally many runs, none longer than kLongestRun.
-    const i64 rounds = ceil_div(tiles, gridDim.x * (i64)kLongestRun), length = ceil_div(tiles, gridDim.x * (rounds > 0 ? rounds : 1));
-    for (i64 tile = blockIdx.x * length; tile < tiles; tile += (gridDim.x - 1) * length)
+    // All blocks take equally many runs, none longer than kLongestRun. Tiles are counted in 32 bits: 2^31 of them are more than 10^12 parameters.
+    const int all = (int)tiles, blocks = (int)gridDim.x, rounds = all > 0 ? ceil_div(all, blocks * kLongestRun) : 1, length = ceil_div(all, blocks * rounds);
+    for (int run = (int)blockIdx.x; run * length < all; run += blocks)
     {
-        const i64 end = tile + length < tiles ? tile + length : tiles;
+        int tile = run * length;
+        const int end = min(tile + length, all);
         for (int index = find_segment(segments, count, tile); tile < end; ++index)
         {
-            const Segment segment = segments[index];
-            const i64 next = index + 1 < count ? segments[index + 1].first_tile : tiles, stop = next < end ? next : end;
-            const i64 last = (stop - segment.first_tile) * kSegmentTile;
-            part(index, segment, (tile - segment.first_tile) * kSegmentTile, last < segment.elements ? last : segment.elements);
+            const Segment& segment = segments[index];
+            const int stop = index + 1 < count ? min((int)segments[index + 1].first_tile, end) : end;
+            const i64 begin = (tile - segment.first_tile) * kSegmentTile, whole = (i64)(stop - tile) * kSegmentTile, rest = segment.elements - begin;
+            part(index, segment, begin, (int)(whole < rest ? whole : rest));
             tile = stop;
         }
     }

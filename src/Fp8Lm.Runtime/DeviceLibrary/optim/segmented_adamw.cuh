@@ -14,8 +14,8 @@ namespace fp8lm::optim {
 template <class Master, class Gradient, class First, class Second> struct SegmentedAdamW
 {
 private:
-    // Four blocks of a multiprocessor, with kUnroll packs of each tensor on their way to every thread, keep the memory busy.
-    static constexpr int kThreads = 256, kResident = 4, kUnroll = 2;
+    // Four blocks of a multiprocessor, with 44 to 96 bytes on their way to every thread, keep the memory busy.
+    static constexpr int kThreads = 256, kResident = 4;
     static constexpr bool kMomentsScale = kScaledMaximum<First> > 0.0f || kScaledMaximum<Second> > 0.0f;
 
     struct Arenas
@@ -28,11 +28,14 @@ private:
         i64 count;
     };
 
-    // The tensors of a segment, and what turns their numbers into values.
+    // A stretch of the tensors of a segment, and what turns their numbers into values.
     template <class W, class G> struct Tensors
     {
         // With it a warp's access to each tensor is one stretch of memory, with at most 16 bytes a thread.
         static constexpr int kWidth = sizeof(W) == 4 || sizeof(G) == 4 || sizeof(First) == 4 || sizeof(Second) == 4 ? 4 : 8;
+
+        // Packs of each tensor on their way to a thread: two where FP8 makes them short, and two fit into the registers of four blocks.
+        static constexpr int kUnroll = kIsFp8<First> && sizeof(W) + sizeof(G) + sizeof(First) + sizeof(Second) <= 6 ? 2 : 1;
 
         struct Packs
         {
@@ -52,14 +55,17 @@ private:
         First* m;
         Second* v;
 
-        __device__ __forceinline__ Tensors(const Arenas& a, const Segment& segment, int index, const StepState* state)
-            : w(at<W>(a.master, segment.master)), g(at<G>(a.grad, segment.gradient)), m(at<First>(a.m, segment.first)), v(at<Second>(a.v, segment.second)),
-              inverse_w(inverse_of<W>(a, kMasterRow, index)), inverse_g(inverse_of<G>(a, kGradientRow, index)), inverse_m(inverse_of<First>(a, kFirstRow, index)),
-              inverse_v(inverse_of<Second>(a, kSecondRow, index)), step(state, segment.flags & Segment::kDecays)
+        __device__ __forceinline__ Tensors(const Arenas& a, const Segment& segment, i64 begin, int index, const StepState* state)
+            : w(at<W>(a.master, segment.master) + begin), g(at<G>(a.grad, segment.gradient) + begin), m(at<First>(a.m, segment.first) + begin),
+              v(at<Second>(a.v, segment.second) + begin), inverse_w(inverse_of<W>(a, kMasterRow, index)), step(state, segment.flags & Segment::kDecays)
         {
+            // Scales are powers of two, so that multiplying the step's factors instead of the numbers rounds the same.
+            step.clip *= inverse_of<G>(a, kGradientRow, index);
+            step.keep1 *= inverse_of<First>(a, kFirstRow, index);
+            step.keep2 *= inverse_of<Second>(a, kSecondRow, index);
         }
 
-        __device__ __forceinline__ Packs fetch(i64 i) const
+        __device__ __forceinline__ Packs fetch(int i) const
         {
             return {packs::fetch<kWidth>(w + i), packs::fetch<kWidth>(g + i), packs::fetch<kWidth>(m + i), packs::fetch<kWidth>(v + i)};
         }
@@ -72,15 +78,13 @@ private:
             for (int i = 0; i < kWidth; ++i)
             {
                 x.w[i] *= inverse_w;
-                x.m[i] *= inverse_m;
-                x.v[i] *= inverse_v;
-                step.update(x.w[i], x.m[i], x.v[i], slope[i] * inverse_g);
+                step.update(x.w[i], x.m[i], x.v[i], slope[i]);
             }
             return x;
         }
 
     private:
-        float inverse_w, inverse_g, inverse_m, inverse_v;
+        float inverse_w;
         AdamStep step;
 
         template <class T> static __device__ float inverse_of(const Arenas& a, StateRow row, int index)
@@ -93,11 +97,11 @@ private:
     };
 
     // use(i, packs) for all packs of a stretch; the loads of several are issued before the first is used.
-    template <class T, class Use> static __device__ __forceinline__ void sweep(const T& tensors, i64 begin, i64 end, Use use)
+    template <class T, class Use> static __device__ __forceinline__ void sweep(const T& tensors, int elements, Use use)
     {
-        constexpr int kStride = kThreads * T::kWidth;
-        i64 i = begin + threadIdx.x * T::kWidth;
-        for (; i + (kUnroll - 1) * kStride < end; i += kUnroll * kStride)
+        constexpr int kStride = kThreads * T::kWidth, kUnroll = T::kUnroll;
+        int i = threadIdx.x * T::kWidth;
+        for (; i + (kUnroll - 1) * kStride < elements; i += kUnroll * kStride)
         {
             typename T::Packs packs[kUnroll];
             #pragma unroll
@@ -107,7 +111,7 @@ private:
             for (int u = 0; u < kUnroll; ++u)
                 use(i + u * kStride, packs[u]);
         }
-        for (; i < end; i += kStride)
+        for (; i < elements; i += kStride)
             use(i, tensors.fetch(i));
     }
 
@@ -122,19 +126,19 @@ public:
             if (state->SkipStep != 0)
                 return;
             const Arenas arenas{const_cast<void*>(master), grad, const_cast<void*>(m), const_cast<void*>(v), inverse, count};
-            for_each_stretch(segments, count, tiles, [&](int index, const Segment& segment, i64 begin, i64 end) {
+            for_each_stretch(segments, count, tiles, [&](int index, const Segment& segment, i64 begin, int elements) {
                 if (segment.flags & Segment::kLinear)
-                    one(Tensors<Master, Gradient>(arenas, segment, index, state), begin, end, amax + index, count);
+                    one(Tensors<Master, Gradient>(arenas, segment, begin, index, state), elements, amax + index, count);
                 else if constexpr (kMomentsScale)
-                    one(Tensors<float, float>(arenas, segment, index, state), begin, end, amax + index, count);
+                    one(Tensors<float, float>(arenas, segment, begin, index, state), elements, amax + index, count);
             });
         }
 
     private:
-        template <class T> static __device__ __forceinline__ void one(const T& tensors, i64 begin, i64 end, u32* amax, i64 count)
+        template <class T> static __device__ __forceinline__ void one(const T& tensors, int elements, u32* amax, i64 count)
         {
             u32 w = 0, m = 0, v = 0;
-            sweep(tensors, begin, end, [&](i64, const auto& pack) {
+            sweep(tensors, elements, [&](int, const auto& pack) {
                 const auto x = tensors.updated(pack);
                 #pragma unroll
                 for (int i = 0; i < T::kWidth; ++i)
@@ -163,22 +167,22 @@ public:
             if (state->SkipStep != 0)
                 return;
             const Arenas arenas{master, grad, m, v, inverse, count};
-            for_each_stretch(segments, count, tiles, [&](int index, const Segment& segment, i64 begin, i64 end) {
+            for_each_stretch(segments, count, tiles, [&](int index, const Segment& segment, i64 begin, int elements) {
                 if (segment.flags & Segment::kLinear)
-                    one(Tensors<Master, Gradient>(arenas, segment, index, state), begin, end, index, count, scale, amax);
+                    one(Tensors<Master, Gradient>(arenas, segment, begin, index, state), elements, index, count, scale, amax);
                 else
-                    one(Tensors<float, float>(arenas, segment, index, state), begin, end, index, count, scale, amax);
+                    one(Tensors<float, float>(arenas, segment, begin, index, state), elements, index, count, scale, amax);
             });
         }
 
     private:
         template <class W, class G>
         static __device__ __forceinline__ void one(
-            const Tensors<W, G>& tensors, i64 begin, i64 end, int index, i64 count, const float* scale, const u32* amax)
+            const Tensors<W, G>& tensors, int elements, int index, i64 count, const float* scale, const u32* amax)
         {
             const float scale_w = fitting<W>(scale, amax, kMasterRow * count + index), scale_m = fitting<First>(scale, amax, kFirstRow * count + index),
                         scale_v = fitting<Second>(scale, amax, kSecondRow * count + index);
-            sweep(tensors, begin, end, [&](i64 i, const auto& pack) {
+            sweep(tensors, elements, [&](int i, const auto& pack) {
                 auto x = tensors.updated(pack);
                 put(tensors.w + i, x.w, scale_w);
                 put(tensors.m + i, x.m, scale_m);
