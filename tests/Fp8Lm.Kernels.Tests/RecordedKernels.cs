@@ -24,8 +24,15 @@ internal static class RecordedKernels
     /// <summary>TransformerEngine of the sample GPT.</summary>
     public static ModelProgram Program { get; } = Gpt.Definition.Program("TransformerEngine");
 
-    /// <summary>Operations an element in epilogues as they were when the profile was taken (26ee79d), where the compiler emits others today: the slope of the GELU was computed in backward.</summary>
-    private static readonly Dictionary<string, int> OperationsThen = new() { ["gpt_forward_blocks_up_fprop"] = 7, ["gpt_backward_blocks_down_dgrad"] = 18 };
+    /// <summary>
+    /// Operations and bytes an element in epilogues as they were when the profile was taken (26ee79d), where the compiler emits others today: the GELU's input was saved in BF16, and its
+    /// slope computed in backward.
+    /// </summary>
+    private static readonly Dictionary<string, (int Operations, int Load, int Store)> EpiloguesThen = new()
+    {
+        ["gpt_forward_blocks_up_fprop"] = (7, 0, 2),
+        ["gpt_backward_blocks_down_dgrad"] = (18, 2, 0),
+    };
 
     /// <summary>The products among them, with the epilogues that were measured.</summary>
     public static IEnumerable<(Kernel Measured, LinearProduct Product, GemmGeometry Geometry)> Products =>
@@ -33,7 +40,9 @@ internal static class RecordedKernels
         from product in Program.Linears.SelectMany(l => l.Products)
         let info = Program.Kernels[product.Kernel]
         where info.Name == kernel.Name
-        let then = product with { Epilogue = product.Epilogue with { Operations = OperationsThen.GetValueOrDefault(info.Name, product.Epilogue.Operations) } }
+        let then = EpiloguesThen.TryGetValue(info.Name, out (int Operations, int Load, int Store) e)
+            ? product with { Epilogue = product.Epilogue with { Operations = e.Operations, LoadBytes = e.Load, StoreBytes = e.Store } }
+            : product
         select (kernel, then, (GemmGeometry)info.Geometry);
 
     private static List<Kernel> Read()

@@ -45,6 +45,9 @@ internal sealed class CudaRowRenderer
     /// </summary>
     private bool IsWide => body.Stages.Any(s => s.Columns.OfType<LoadStatement>().Count(InColumns) > 5);
 
+    /// <summary>Second launch bound. Kernels that turn two copies would take more registers than two blocks have, where rows of several steps do well with what there is.</summary>
+    private string LeastBlocks => IsWide ? ", 1" : transposed.Count > 1 ? ", Rows::kResident" : "";
+
     private bool Staged => transposed.Count + sums.Count > 0;
 
     public static void Render(SourceWriter w, KernelProgram program) => new CudaRowRenderer(w, program).Write();
@@ -75,7 +78,7 @@ internal sealed class CudaRowRenderer
 
         bool splits = Staged && body.Stages.Count == 1;
         w.Line($"using Rows = row::Frame<kColumns, kWidth{(Staged ? ", Stages" + (splits ? ", true" : "") : "")}>;").Line("FP8LM_LAUNCH(Rows);").Line();
-        w.Line($"extern \"C\" __global__ void __launch_bounds__(Rows::kThreads{(IsWide ? ", 1" : "")})").Line($"{program.Name}({string.Join(", ", program.Params.Select(CudaText.Declaration))})").Open();
+        w.Line($"extern \"C\" __global__ void __launch_bounds__(Rows::kThreads{LeastBlocks})").Line($"{program.Name}({string.Join(", ", program.Params.Select(CudaText.Declaration))})").Open();
         w.Line("const Rows::Position at(kRows);").Line("const long long row = at.row;");
         for (int i = 0; i < amaxes.Count; i++)
         {
