@@ -45,7 +45,7 @@ internal sealed class CudaRowRenderer
     /// </summary>
     private bool IsWide => body.Stages.Any(s => s.Columns.OfType<LoadStatement>().Count(InColumns) > 5);
 
-    /// <summary>Second launch bound. Kernels that turn two copies would take more registers than two blocks have, where rows of several steps do well with what there is.</summary>
+    /// <summary>Second launch bound. Kernels that turn two copies take more registers than two blocks have where ptxas is left alone with an unrolled sweep.</summary>
     private string LeastBlocks => IsWide ? ", 1" : transposed.Count > 1 ? ", Rows::kResident" : "";
 
     private bool Staged => transposed.Count + sums.Count > 0;

@@ -41,8 +41,9 @@ template <i64 kColumns, int kWidth, class Stages = NoStages, bool kSplits = fals
     static constexpr int kSteps = (kTileN + kStepColumns - 1) / kStepColumns;
     static constexpr bool kExact = kColumns % (kSteps * kStepColumns) == 0;
 
-    // Blocks on a multiprocessor, by their shared memory. Rows of one step hold everything at once, and want the registers.
-    static constexpr int kResident = kSteps > 1 && kSharedBytes <= 113 * 1024 ? 2 : 1;
+    // Blocks on a multiprocessor to ask for; 0: what ptxas finds. It finds two where sweeps are loops; where two or three steps are unrolled it has to be told,
+    // and the shared memory has to be there. Rows of one step hold everything at once, and want the registers.
+    static constexpr int kResident = kSteps > 1 && kSteps < 4 && kSharedBytes <= 113 * 1024 ? 2 : 0;
 
     // Sweeps that keep the row are unrolled; others ask for a few packs at once, the last one for fewer, as it has more to hold, and for
     // one between barriers.
