@@ -64,7 +64,7 @@ internal static class CudaEpilogue
             w.Line($"static constexpr int kSums = {Text(sums.Count)};").Line($"static constexpr int kTransposed = {Text(transposed.Count)};");
             foreach (KernelParam param in Fields(program))
             {
-                w.Line(CudaText.Declaration(param) + ";");
+                w.Line(param.Counts ? CudaText.Counted(CudaText.Declaration(param) + ";") : CudaText.Declaration(param) + ";");
             }
 
             if (program.Alphas.Count > 0)
@@ -80,6 +80,11 @@ internal static class CudaEpilogue
             for (int i = 0; i < amaxes.Count; i++)
             {
                 w.Line($"unsigned amax{Text(i)} = 0;");
+            }
+
+            for (int i = 0; i < casts.Count; i++)
+            {
+                w.Line(CudaText.Counted($"CastCounter<{CudaText.Type(casts[i].Format)}> counter{Text(i)};"));
             }
 
             w.Line();
@@ -215,7 +220,17 @@ internal static class CudaEpilogue
                 w.Line($"atomic_amax({amaxes[i].Name}, amax{Text(i)});");
             }
 
+            if (casts.Count > 0)
+            {
+                w.Line(CudaText.Counted("flush();"));
+            }
+
             w.Close();
+            if (program.Counts)
+            {
+                string flushes = string.Concat(casts.Select((c, i) => $"counter{Text(i)}.flush({c.Statistics!.Name}, scale{Text(i)}); "));
+                w.Line().Line(CudaText.Counted($"__device__ void flush() {{ {flushes}}}"));
+            }
         }
 
         /// <summary>The statements of one element, its outputs into arrays.</summary>
@@ -251,6 +266,11 @@ internal static class CudaEpilogue
                     string running = "amax" + Text(amaxes.IndexOf(amax));
                     w.Line($"{running} = amax_bits({running}, {output.Operand});");
                 }
+            }
+
+            for (int i = 0; i < casts.Count; i++)
+            {
+                w.Line(CudaText.Counted($"counter{Text(i)}.add({casts[i].Operand}, scale{Text(i)});"));
             }
         }
 

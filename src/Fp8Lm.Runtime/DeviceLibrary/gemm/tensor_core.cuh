@@ -186,6 +186,7 @@ template <class Config, class E> __device__ __forceinline__ void consume(Ring<Co
         epilogue::apply_fragments<kTiles, Config::kSlabs, false, Config::kAdjacent>(
             e, [&](int j, int i) { return acc[j / kTiles][4 * (j % kTiles) + i]; }, tile.row + 64 * first_slab + 16 * warp, tile.col,
             Config::kRowEnd, Config::kColumnEnd);
+        FP8LM_COUNTED(__syncwarp(); e.flush();)
     }
     e.finish();
 }
