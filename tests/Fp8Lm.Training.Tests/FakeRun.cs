@@ -5,6 +5,7 @@ using System.Threading;
 using Fp8Lm.Checkpoints;
 using Fp8Lm.Data;
 using Fp8Lm.Execution;
+using Fp8Lm.Numerics;
 using Fp8Lm.Training.Tests.Fake;
 
 namespace Fp8Lm.Training.Tests;
@@ -50,6 +51,8 @@ internal sealed class RecordingObserver : ITrainingObserver
 
     public List<string> Messages { get; } = [];
 
+    public List<CastReport> Casts { get; } = [];
+
     public Action<StepReport>? Stepped { get; init; }
 
     public Action<string>? Saved { get; init; }
@@ -59,6 +62,8 @@ internal sealed class RecordingObserver : ITrainingObserver
         Steps.Add(report);
         Stepped?.Invoke(report);
     }
+
+    public void OnNumerics(IReadOnlyList<CastReport> reports) => Casts.AddRange(reports);
 
     public void OnEvaluation(long step, double loss) => Evaluations.Add((step, loss));
 

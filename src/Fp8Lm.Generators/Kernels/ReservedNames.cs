@@ -30,10 +30,10 @@ internal static class ReservedNames
     private static readonly HashSet<string> Types = new(StringComparer.Ordinal)
     {
         // Of emitted kernels and programs.
-        "B", "D", "K", "P", "S", "Config", "Epilogue", "EpilogueKey", "EpilogueValue", "Inputs", "Kernel", "Octet", "Shape", "TensorMap", "kColumns", "kRows",
+        "B", "D", "K", "P", "S", "Cast", "CastCounter", "CastStatistics", "Config", "Epilogue", "EpilogueKey", "EpilogueValue", "Inputs", "Kernel", "Octet", "Shape", "TensorMap", "kColumns", "kRows",
 
         // Of the runtime.
-        "BFloat16", "DimBinding", "Dropout", "Float16", "Math", "PairLanes", "RowMath", "Scaling", "Simd", "StepState", "Vector256", "VectorMath",
+        "BFloat16", "CastsOnly", "CountsCasts", "DimBinding", "Dropout", "Float16", "Math", "PairLanes", "RowMath", "Scaling", "Simd", "StepState", "TMode", "Vector256", "VectorMath",
     };
 
     /// <summary>How emitted code spells a dimension: its name, or with an ending.</summary>

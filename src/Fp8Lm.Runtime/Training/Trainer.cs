@@ -5,6 +5,7 @@ using System.Threading;
 using Fp8Lm.Checkpoints;
 using Fp8Lm.Data;
 using Fp8Lm.Execution;
+using Fp8Lm.Numerics;
 
 namespace Fp8Lm.Training;
 
@@ -146,6 +147,13 @@ public sealed class Trainer
         long evaluated = -1, saved = -1;
         double? validationLoss = null;
         runner ??= session.CreateStepRunner(program, options.Accumulation);
+        if (options.NumericsInterval > 0 && program.Casts.Count > 0)
+        {
+            // What has to be compiled for it is compiled now, and not inside a step.
+            session.CountsCasts = true;
+            session.CountsCasts = false;
+        }
+
         while (QueueSteps(cancellation))
         {
             if (CompleteStep() is { } spike && GoBack(spike))
@@ -217,11 +225,13 @@ public sealed class Trainer
             long step = Step + runner.Pending + 1;
             begun.Enqueue(StepClock.Now);
             ReadBatch(step);
-            runner.Enqueue(StateOf(step), batch);
+            runner.Enqueue(StateOf(step), batch, Counts(step));
         }
 
         return runner.Pending > 0;
     }
+
+    private bool Counts(long step) => options.NumericsInterval > 0 && program.Casts.Count > 0 && step % options.NumericsInterval == 0;
 
     private bool LooksAtWeights(long step) =>
         (evaluator is not null && options.EvaluationInterval > 0 && step % options.EvaluationInterval == 0)
@@ -232,6 +242,7 @@ public sealed class Trainer
     {
         long step = Step + 1;
         StepState state = runner!.Complete();
+        IReadOnlyList<CastReport> casts = runner.Casts.IsEmpty ? [] : CastReport.Of(step, session.Plan, runner.Casts);
         double loss = state.WeightSum <= 0 ? 0 : state.LossSum / state.WeightSum;    // NaN stays
         clock.Add(begun.Dequeue(), loss);
 
@@ -256,6 +267,16 @@ public sealed class Trainer
         {
             LossScale = program.LossScaling is null ? null : state.DynamicLossScale,
         });
+        if (casts.Count > 0)
+        {
+            foreach (CastReport report in casts)
+            {
+                NumericsMetrics.Publish(report);
+            }
+
+            observer.OnNumerics(casts);
+        }
+
         return finite && state.WeightSum > 0 && options.SpikeGuard != SpikePolicy.Off && guards.Spikes.Observe(step, loss) is { } limit
             ? FormattableString.Invariant(
                 $"Step {step}: the loss has a spike. It is {loss:G5}, and has been above {limit:G5} ({options.SpikeThreshold} deviations over the median of {guards.Spikes.Losses.Count} losses) for {options.SpikeSteps} steps, since step {guards.Spikes.Onset}.")

@@ -139,6 +139,24 @@ internal static class KernelTexts
             """;
     }
 
+    /// <summary>Counts the casts of n numbers, warp by warp and block by block.</summary>
+    public static string CastCounter(ElementFormat format, long count) => $$"""
+        #define FP8LM_NUMERICS 1
+        #include <fp8lm/row/row.cuh>
+        using namespace fp8lm;
+        extern "C" __global__ void __launch_bounds__(512) test(const float* x, const float* scale, CastStatistics* by_warp, CastStatistics* by_block)
+        {
+            CastCounter<{{format.CudaName()}}> warp, block;
+            for (long long i = (long long)blockIdx.x * 512 + threadIdx.x; i < {{count}}; i += (long long)gridDim.x * 512)
+            {
+                warp.add(x[i], *scale);
+                block.add(x[i], *scale);
+            }
+            warp.flush(by_warp, *scale);
+            block.flush_block<512>(by_block, *scale);
+        }
+        """;
+
     public static string AttentionForward(AttentionCase c)
         => Attention(c, "Forward", "float* lse, float* y, e4m3* q8, e4m3* q_t, unsigned* amax, float* sums", c.Sums
             ? $"Epilogue e{{y, q8, q_t, amax, sums, 0.25f}}; Kernel::run({Operands(c)}, lse, {c.ScaleText}, e);"

@@ -78,11 +78,16 @@ internal sealed class CudaRowRenderer
 
         bool splits = Staged && body.Stages.Count == 1;
         w.Line($"using Rows = row::Frame<kColumns, kWidth{(Staged ? ", Stages" + (splits ? ", true" : "") : "")}>;").Line("FP8LM_LAUNCH(Rows);").Line();
-        w.Line($"extern \"C\" __global__ void __launch_bounds__(Rows::kThreads{LeastBlocks})").Line($"{program.Name}({string.Join(", ", program.Params.Select(CudaText.Declaration))})").Open();
+        w.Line($"extern \"C\" __global__ void __launch_bounds__(Rows::kThreads{LeastBlocks})").Line($"{program.Name}({CudaText.List(program.Params, CudaText.Declaration)})").Open();
         w.Line("const Rows::Position at(kRows);").Line("const long long row = at.row;");
         for (int i = 0; i < amaxes.Count; i++)
         {
             w.Line($"unsigned amax{N(i)} = 0;");
+        }
+
+        for (int i = 0; i < casts.Count; i++)
+        {
+            w.Line(CudaText.Counted($"CastCounter<{CudaText.Type(casts[i].Format)}> counter{N(i)};"));
         }
 
         Scales();
@@ -96,6 +101,11 @@ internal sealed class CudaRowRenderer
         for (int i = 0; i < amaxes.Count; i++)
         {
             w.Line($"row::block_amax({amaxes[i].Name}, amax{N(i)});");
+        }
+
+        for (int i = 0; i < casts.Count; i++)
+        {
+            w.Line(CudaText.Counted($"counter{N(i)}.flush_block<Rows::kThreads>({casts[i].Statistics!.Name}, scale{N(i)});"));
         }
 
         w.Close();
@@ -303,6 +313,11 @@ internal sealed class CudaRowRenderer
             if (value is not null)
             {
                 w.Line($"{Pack(output)}[e] = {value};");
+            }
+
+            if (output is QuantizeOutput counted)
+            {
+                w.Line(CudaText.Counted($"counter{N(casts.IndexOf(counted))}.add({output.Operand}, scale{N(casts.IndexOf(counted))});"));
             }
         }
 

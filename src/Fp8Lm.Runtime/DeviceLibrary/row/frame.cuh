@@ -1,6 +1,7 @@
 #pragma once
 #include <fp8lm/common/common.cuh>
 #include <fp8lm/reduce/amax.cuh>
+#include <fp8lm/reduce/cast_counter.cuh>
 #include <fp8lm/reduce/warp.cuh>
 
 // The frame of row kernels: which thread works on which columns of which row.
