@@ -9,7 +9,16 @@ __device__ inline void cp_async16(u32 destination, const void* source)
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(destination), "l"(source) : "memory");
 }
 
-// The same, or zeros when not valid (the address must still be a good pointer).
+// The same of 16, 8 or 4 bytes; only 16 leave the first-level cache alone.
+template <int kBytes> __device__ void cp_async(u32 destination, const void* source)
+{
+    if constexpr (kBytes == 16)
+        cp_async16(destination, source);
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(destination), "l"(source), "n"(kBytes) : "memory");
+}
+
+// 16 bytes, or zeros when not valid (the address must still be a good pointer).
 __device__ inline void cp_async16(u32 destination, const void* source, bool valid)
 {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(destination), "l"(source), "r"(valid ? 16 : 0) : "memory");
