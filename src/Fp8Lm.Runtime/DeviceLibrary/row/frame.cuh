@@ -8,7 +8,7 @@
 namespace fp8lm::row {
 
 constexpr int kThreads = 512;
-constexpr int kKeptBytes = 128;    // of a row, per lane, in registers between sweeps
+constexpr int kKeptBytes = 64;     // of a row, per lane, in registers between sweeps: two blocks find room on a multiprocessor
 constexpr int kKeptShared = 112 << 10;    // of a block, in shared memory: two blocks on a multiprocessor, one reads while the other computes
 
 // Where what several sweeps read stays in between.
@@ -20,6 +20,9 @@ constexpr int lanes_of_row(i64 columns, int width)
     int lanes = 8;
     while (lanes < kThreads && 4 * lanes * width < columns)
         lanes *= 2;
+#ifdef FP8LM_WIDE_LANES
+    if (lanes == kThreads && columns > 16000) lanes = FP8LM_WIDE_LANES;
+#endif
     return lanes;
 }
 
@@ -27,7 +30,7 @@ constexpr int lanes_of_row(i64 columns, int width)
 template <i64 kColumns, int kWidth, int kKeptOfColumn = 0> struct Frame
 {
     static constexpr int kLanes = lanes_of_row(kColumns, kWidth);
-    static constexpr int kThreads = row::kThreads;
+    static constexpr int kThreads = kLanes > row::kThreads ? kLanes : row::kThreads;
     static constexpr int kTileM = kThreads / kLanes;
     static constexpr int kTileN = (int)kColumns;
     static constexpr int kBlocks = 0;
@@ -36,8 +39,9 @@ template <i64 kColumns, int kWidth, int kKeptOfColumn = 0> struct Frame
     static constexpr bool kExact = kColumns % (kSteps * kStepColumns) == 0;
 
     static constexpr i64 kKeptOfBlock = (i64)kThreads * kSteps * kWidth * kKeptOfColumn;
-    static constexpr Keeping kKeeping = kKeptOfColumn == 0 ? Keeping::Nothing
-        : kSteps * kWidth * kKeptOfColumn <= kKeptBytes ? Keeping::Registers : kKeptOfBlock <= kKeptShared ? Keeping::Shared : Keeping::Nothing;
+    static constexpr int kKeptOfLane = kSteps * kWidth * kKeptOfColumn;
+    static constexpr Keeping kKeeping = kKeptOfColumn == 0 ? Keeping::Nothing : kKeptOfLane <= kKeptBytes ? Keeping::Registers
+        : kKeptOfBlock <= kKeptShared ? Keeping::Shared : Keeping::Nothing;
     static constexpr int kSharedBytes = kKeeping == Keeping::Shared ? (int)kKeptOfBlock : 0;
 
     // Sweeps that keep the row in registers are unrolled; others ask for a few packs at once, the last one for fewer, as it has more to hold.

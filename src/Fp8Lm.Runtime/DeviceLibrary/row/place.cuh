@@ -16,7 +16,7 @@ template <class T, int kWidth, int kThreads> struct Place
     {
         #pragma unroll
         for (int part = 0; part < kBytes / kVector; ++part)
-            ptx::cp_async<kVector>((u32)__cvta_generic_to_shared(place + (part * kThreads + threadIdx.x) * kVector), reinterpret_cast<const u8*>(address) + part * kVector);
+            ptx::cp_async<kVector, (kBytes > kVector)>((u32)__cvta_generic_to_shared(place + (part * kThreads + threadIdx.x) * kVector), reinterpret_cast<const u8*>(address) + part * kVector);
     }
 
     static __device__ __forceinline__ Pack<T, kWidth> take(const u8* place)

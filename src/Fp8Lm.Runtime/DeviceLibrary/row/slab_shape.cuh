@@ -36,7 +36,11 @@ struct SlabNeeds
     constexpr int part_bytes(const SlabShape& s) const { return 2 * reductions * s.groups * kBatch * s.parts() * 4; }
     constexpr int stage_bytes(const SlabShape& s) const { return kBatch * s.packs * s.threads() * width * ahead; }
     // Of a multiprocessor: more would leave too few registers for what a batch holds.
+#ifndef FP8LM_MOST_THREADS
     constexpr int most_threads() const { return ahead > 4 ? 512 : 768; }
+#else
+    constexpr int most_threads() const { return FP8LM_MOST_THREADS; }
+#endif
     constexpr int bytes(const SlabShape& s) const { return turns * s.turn_bytes() + part_bytes(s) + s.stages * stage_bytes(s); }
 };
 
@@ -62,17 +66,14 @@ constexpr SlabShape split_shape(const SlabNeeds& n)
     const int packs = (int)((n.columns + n.width - 1) / n.width);
     s.lanes = lanes_of(packs < kWarpSize ? packs : kWarpSize);
     s.columns = s.lanes * n.width;
-    s.cluster = s.packs = s.slabs = s.stages = 1;
+    s.cluster = s.packs = s.slabs = 1;
+    s.stages = 0;
     s.groups = 256 / s.lanes;
     const i64 across = (n.columns + s.columns - 1) / s.columns;
     while (s.threads() > kWarpSize && (n.rows + s.rows() - 1) / s.rows() * across < 2 * kMultiprocessors)
         s.groups /= 2;
-#ifdef FP8LM_SPLIT_GROUPS
-    s.groups = FP8LM_SPLIT_GROUPS; s.stages = FP8LM_SPLIT_STAGES; s.slabs = FP8LM_SPLIT_SLABS;
-#else
     while (s.threads() > kWarpSize && 2 * (n.bytes(s) + kReserved) > kSharedOfMultiprocessor)
         s.groups /= 2;
-#endif
     return s;
 }
 
