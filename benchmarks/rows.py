@@ -93,10 +93,10 @@ class Kernel:
         self.compiled = compiled; module, pointer, size, self.function = ctypes.c_void_p(), ctypes.c_uint64(), ctypes.c_size_t(), ctypes.c_void_p()
         ok(cuda.cuModuleLoadData(ctypes.byref(module), compiled.cubin)); ok(cuda.cuModuleGetFunction(ctypes.byref(self.function), module, compiled.kernel.encode()))
         ok(cuda.cuModuleGetGlobal_v2(ctypes.byref(pointer), ctypes.byref(size), module, b"fp8lm_launch"))
-        traits = (ctypes.c_uint32 * 5)(); ok(cuda.cuMemcpyDtoH_v2(traits, pointer, 20)); self.threads, self.shared, self.tile_m, self.tile_n = traits[:4]
+        traits = (ctypes.c_uint32 * 5)(); ok(cuda.cuMemcpyDtoH_v2(traits, pointer, 20)); self.threads, self.shared, self.tile_m, self.tile_n, most = traits
         if self.shared: ok(cuda.cuFuncSetAttribute(self.function, 8, ctypes.c_int(self.shared)))
         # As Cuda/LaunchGrid.cs has it.
-        self.grid = -(-compiled.rows // self.tile_m), 1 if self.tile_n == 0 else -(-compiled.columns // self.tile_n)
+        self.grid = min(-(-compiled.rows // self.tile_m), most or 1 << 31), 1 if self.tile_n == 0 else -(-compiled.columns // self.tile_n)
         blocks = ctypes.c_int(); ok(cuda.cuOccupancyMaxActiveBlocksPerMultiprocessor(ctypes.byref(blocks), self.function, self.threads, ctypes.c_size_t(self.shared))); self.blocks = blocks.value
 
     def bind(self, buffers):

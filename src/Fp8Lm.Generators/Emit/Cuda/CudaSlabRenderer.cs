@@ -18,6 +18,9 @@ internal sealed class CudaSlabRenderer : CudaRowText
     /// <summary>Distinct loads that differ from row to row, as they are asked for ahead.</summary>
     private readonly List<LoadStatement> ahead = [];
 
+    /// <summary>Distinct loads of the last sweep alone, where reductions come before it.</summary>
+    private readonly List<LoadStatement> early = [];
+
     /// <summary>Distinct loads that every row reads alike.</summary>
     private readonly List<LoadStatement> held = [];
 
@@ -28,7 +31,7 @@ internal sealed class CudaSlabRenderer : CudaRowText
         sums = [.. Body.Sums];
         foreach (LoadStatement load in PackLoads.Where(l => l.Swap is null))
         {
-            List<LoadStatement> kind = IsOfColumn(load) ? held : ahead;
+            List<LoadStatement> kind = IsOfColumn(load) ? held : Body.Stages.Count == 1 || IsReducedOver(load) ? ahead : early;
             if (kind.All(l => !Same(l, load)))
             {
                 kind.Add(load);
@@ -42,6 +45,8 @@ internal sealed class CudaSlabRenderer : CudaRowText
     private bool IsOfColumn(LoadStatement load) => load.Access.Base == AccessBase.None
         && (load.Access.OuterPitch.Equals(DimExpr.Zero) || (Program.Space.Outer.IsOne && Program.Space.Rows != RowKind.Parameter));
 
+    private bool IsReducedOver(LoadStatement load) => Reducing.Any(s => s.Columns.OfType<LoadStatement>().Any(l => Same(l, load)));
+
     public static void Render(SourceWriter w, KernelProgram program) => new CudaSlabRenderer(w, program).Write();
 
     private void Write()
@@ -53,7 +58,7 @@ internal sealed class CudaSlabRenderer : CudaRowText
         W.Line($"{Program.Name}({string.Join(", ", Program.Params.Select(CudaText.Declaration))})").Open();
         W.Line("const Rows::Position at;");
         AmaxesBegin();
-        Scales("at.top == 0 && at.leads");
+        Scales("at.begins");
         foreach (ConstantStatement constant in Body.Stages.SelectMany(s => s.Row).OfType<ConstantStatement>())
         {
             W.Line(CudaText.Statement(constant, Program));
@@ -71,7 +76,8 @@ internal sealed class CudaSlabRenderer : CudaRowText
 
         Hold();
         Ask();
-        W.Line().Line("#pragma unroll 1").Open("for (int batch = 0; batch < Rows::kBatches; ++batch)");
+        W.Line().Line("#pragma unroll 1").Open("for (int batch = 0; batch < at.batches; ++batch)");
+        Fetch();
         int number = 0;
         foreach (Stage stage in Body.Stages)
         {
@@ -90,8 +96,9 @@ internal sealed class CudaSlabRenderer : CudaRowText
         }
 
         Finish(Body.Final);
-        W.Line("ask(batch + Rows::kStages);").Close();
+        W.Line("ask(batch + Rows::kStages);");
         Flush();
+        W.Close();
         AmaxesEnd();
         W.Close();
     }
@@ -130,7 +137,7 @@ internal sealed class CudaSlabRenderer : CudaRowText
             offset += Bytes(ahead[i].Param.Type);
         }
 
-        W.Open("const auto ask = [&](int batch)").Open("if (batch < Rows::kBatches)");
+        W.Open("const auto ask = [&](int batch)").Open("if (batch < at.batches)");
         OpenRows();
         OpenPacks("if (at.inside(c0))");
         for (int i = 0; i < ahead.Count; i++)
@@ -142,6 +149,28 @@ internal sealed class CudaSlabRenderer : CudaRowText
         W.Line("#pragma unroll").Line("for (int batch = 0; batch < Rows::kStages; ++batch)").Line("    ask(batch);").Line("Rows::begin();");
     }
 
+    private void Fetch()
+    {
+        if (early.Count == 0)
+        {
+            return;
+        }
+
+        for (int i = 0; i < early.Count; i++)
+        {
+            W.Line($"row::Early<Rows, {CudaText.Type(early[i].Param.Type)}, kWidth> early{N(i)};");
+        }
+
+        OpenRows();
+        OpenPacks("if (at.inside(c0))");
+        for (int i = 0; i < early.Count; i++)
+        {
+            W.Line($"early{N(i)}.ask(i, pack, {Address(early[i])});");
+        }
+
+        W.Close().Close().Close();
+    }
+
     private string Pack(LoadStatement load)
     {
         if (load.Swap is not null)
@@ -149,7 +178,12 @@ internal sealed class CudaSlabRenderer : CudaRowText
             return Swapped(load);
         }
 
-        int column = held.FindIndex(l => Same(l, load));
+        int last = early.FindIndex(l => Same(l, load)), column = held.FindIndex(l => Same(l, load));
+        if (last >= 0)
+        {
+            return $"early{N(last)}.get(i, pack)";
+        }
+
         return column >= 0
             ? $"held{N(column)}.get(pack, {Address(load)})"
             : $"Ahead{N(ahead.FindIndex(l => Same(l, load)))}::get(batch, i, pack, {Address(load)})";
@@ -389,10 +423,12 @@ internal sealed class CudaSlabRenderer : CudaRowText
             return;
         }
 
-        W.Line("__syncthreads();");
+        W.Open("if (at.ends_tile(batch))").Line("__syncthreads();");
         for (int i = 0; i < transposed.Count; i++)
         {
-            W.Line($"Turn{N(i)}::flush({transposed[i].Transposed!.Name}{Offset(transposed[i].TransposedOffset!)}, {CudaText.Print(transposed[i].TransposedPitch!)}, kRows, kColumns, at.first);");
+            W.Line($"Turn{N(i)}::flush({transposed[i].Transposed!.Name}{Offset(transposed[i].TransposedOffset!)}, {CudaText.Print(transposed[i].TransposedPitch!)}, kRows, kColumns, at.tile(batch), at.first);");
         }
+
+        W.Line("__syncthreads();").Close();
     }
 }

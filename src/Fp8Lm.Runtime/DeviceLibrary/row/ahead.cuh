@@ -25,6 +25,15 @@ template <class Rows, class T, int kWidth, int kOffset> struct Ahead
     }
 };
 
+// What only the last sweep reads of a batch: loaded before its reductions, which hide the time it takes.
+template <class Rows, class T, int kWidth> struct Early
+{
+    Pack<T, kWidth> packs[Rows::kPacks][kBatch];
+
+    __device__ __forceinline__ void ask(int i, int pack, const T* address) { packs[pack][i] = fetch<kWidth>(address); }
+    __device__ __forceinline__ Floats<kWidth> get(int i, int pack) const { return widen(packs[pack][i]); }
+};
+
 constexpr int kHeldFloats = 32;    // of a lane, for all rows
 
 // What a lane reads of its columns for all rows: kept in registers if that is allowed, else loaded where it is needed (from the caches).
