@@ -215,7 +215,7 @@ internal static class KernelTexts
         using namespace fp8lm;
         constexpr long long kRows = {{rows}}, kColumns = {{columns}};
         constexpr int kWidth = row::pack_width(kColumns);
-        using Rows = row::Slabs<kRows, kColumns, kWidth, 2, 1, 2>;
+        using Rows = row::Slabs<kRows, kColumns, kWidth, 2, 1, 2, 2>;
         FP8LM_LAUNCH(Rows);
         extern "C" __global__ void __cluster_dims__(1, Rows::kCluster, 1) __launch_bounds__(Rows::kThreads, Rows::kResident)
         test(const bf16* x, float* norms, float* largest, e4m3* y, e4m3* y_t, unsigned* y_amax, float* partial)
@@ -225,7 +225,7 @@ internal static class KernelTexts
             using Ahead = row::Ahead<Rows, bf16, kWidth, 0>;
             const auto ask = [&](int batch)
             {
-                for (int i = 0; i < row::kBatch && batch < Rows::kBatches; ++i)
+                for (int i = 0; i < row::kBatch && batch < at.batches; ++i)
                     for (int pack = 0; pack < Rows::kPacks; ++pack)
                         if (const int c0 = at.column(pack); at.inside(c0))
                             Ahead::ask(batch, i, pack, x + at.row(batch, i) * kColumns + c0);
@@ -237,7 +237,7 @@ internal static class KernelTexts
             unsigned amax = 0;
             row::Floats<kWidth> totals[Rows::kPacks] = {};
             #pragma unroll 1
-            for (int batch = 0; batch < Rows::kBatches; ++batch)
+            for (int batch = 0; batch < at.batches; ++batch)
             {
                 Rows::wait();
                 float reduced[2][row::kBatch];
@@ -297,9 +297,13 @@ internal static class KernelTexts
                         }
                     }
                 ask(batch + Rows::kStages);
+                if (at.ends_tile(batch))
+                {
+                    __syncthreads();
+                    Turned::flush(y_t, kRows, kRows, kColumns, at.tile(batch), at.first);
+                    __syncthreads();
+                }
             }
-            __syncthreads();
-            Turned::flush(y_t, kRows, kRows, kColumns, at.first);
             row::block_amax(y_amax, amax);
         }
         """;

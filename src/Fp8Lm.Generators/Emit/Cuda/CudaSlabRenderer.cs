@@ -53,7 +53,9 @@ internal sealed class CudaSlabRenderer : CudaRowText
     {
         Extent();
         int reductions = Reducing.Select(s => s.Reductions.Count).DefaultIfEmpty(0).Max();
-        W.Line($"using Rows = row::Slabs<kRows, kColumns, kWidth, {N(ahead.Sum(l => Bytes(l.Param.Type)))}, {N(transposed.Count)}, {N(reductions)}>;").Line("FP8LM_LAUNCH(Rows);").Line();
+        // Registers for a column: four rows of what is loaded early and of the copies, its sums, and what all rows read.
+        int perColumn = early.Sum(l => Bytes(l.Param.Type)) + transposed.Count + sums.Count + held.Count;
+        W.Line($"using Rows = row::Slabs<kRows, kColumns, kWidth, {N(ahead.Sum(l => Bytes(l.Param.Type)))}, {N(transposed.Count)}, {N(reductions)}, {N(perColumn)}>;").Line("FP8LM_LAUNCH(Rows);").Line();
         W.Line("extern \"C\" __global__ void __cluster_dims__(1, Rows::kCluster, 1) __launch_bounds__(Rows::kThreads, Rows::kResident)");
         W.Line($"{Program.Name}({string.Join(", ", Program.Params.Select(CudaText.Declaration))})").Open();
         W.Line("const Rows::Position at;");

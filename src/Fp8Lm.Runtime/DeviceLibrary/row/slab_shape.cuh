@@ -27,25 +27,25 @@ struct SlabShape
     constexpr int parts() const { return lanes <= kWarpSize ? 0 : (cluster * warps() + 7) / 8 * 8; }
 };
 
-// What decides the shape: bytes of a column that are asked for ahead, transposed copies, sums over the row (0: none).
+constexpr int kMultiprocessors = 132, kSharedOfMultiprocessor = 228 << 10, kSharedOfBlock = 227 << 10, kReserved = 1 << 10;
+constexpr int kRegisters = 24;          // of a lane, and five for each column of a pack, besides what it holds for its columns
+constexpr int kMostLanes = 512, kMostCluster = 8;
+
+// What decides the shape: bytes of a column that are asked for ahead, transposed copies, sums over the row (0: none), and what a lane holds in registers for
+// each of its columns.
 struct SlabNeeds
 {
     i64 rows, columns;
-    int width, ahead, turns, reductions;
+    int width, ahead, turns, reductions, held;
+
+    // A lane's, as ptxas needs them to spill nothing.
+    constexpr int registers(const SlabShape& s) const { return (kRegisters + (5 + held * s.packs) * width + 7) / 8 * 8; }
+    constexpr int blocks_by_registers(const SlabShape& s) const { return (64 << 10) / (registers(s) * s.threads()); }
 
     constexpr int part_bytes(const SlabShape& s) const { return 2 * reductions * s.groups * kBatch * s.parts() * 4; }
     constexpr int stage_bytes(const SlabShape& s) const { return kBatch * s.packs * s.threads() * width * ahead; }
-    // Of a multiprocessor: more would leave too few registers for what a batch holds.
-#ifndef FP8LM_MOST_THREADS
-    constexpr int most_threads() const { return ahead > 4 ? 512 : 768; }
-#else
-    constexpr int most_threads() const { return FP8LM_MOST_THREADS; }
-#endif
     constexpr int bytes(const SlabShape& s) const { return turns * s.turn_bytes() + part_bytes(s) + s.stages * stage_bytes(s); }
 };
-
-constexpr int kMultiprocessors = 132, kSharedOfMultiprocessor = 228 << 10, kSharedOfBlock = 227 << 10, kReserved = 1 << 10;
-constexpr int kMostLanes = 512, kMostCluster = 8;
 
 constexpr int blocks_by_shared(int bytes) { return kSharedOfMultiprocessor / (bytes + kReserved + 256); }
 
@@ -98,8 +98,8 @@ constexpr int resident_columns(const SlabNeeds& n, const SlabShape& s)
     if (n.bytes(s) > kSharedOfBlock || s.packs > 1)
         return 0;
     int blocks = blocks_by_shared(n.bytes(s));
-    const int by_threads = n.most_threads() / s.threads();
-    blocks = blocks < by_threads ? blocks : by_threads;
+    const int by_registers = n.blocks_by_registers(s);
+    blocks = blocks < by_registers ? blocks : by_registers;
     return blocks < 2 ? 0 : blocks * s.columns * s.groups * (s.stages > 1 ? 5 : 4) / 4;
 }
 
@@ -138,8 +138,8 @@ constexpr SlabShape shape_of(const SlabNeeds& n)
                 }
 #endif
     }
-    const int by_shared = blocks_by_shared(n.bytes(s)), by_threads = n.most_threads() / s.threads();
-    s.resident = by_shared < by_threads ? by_shared : by_threads;
+    const int by_shared = blocks_by_shared(n.bytes(s)), by_registers = n.blocks_by_registers(s);
+    s.resident = by_shared < by_registers ? by_shared : by_registers;
     s.resident = s.resident < 1 ? 1 : s.resident > 16 ? 16 : s.resident;
     return s;
 }

@@ -9,9 +9,9 @@
 // time, so that a column's sum stays in its registers and a quad of bytes of a transposed copy is made in them.
 namespace fp8lm::row {
 
-template <i64 kRows, i64 kColumns, int kWidth, int kAheadBytes, int kTurns, int kReductions> struct Slabs
+template <i64 kRows, i64 kColumns, int kWidth, int kAheadBytes, int kTurns, int kReductions, int kHeld> struct Slabs
 {
-    static constexpr SlabNeeds kNeeds{kRows, kColumns, kWidth, kAheadBytes, kTurns, kReductions};
+    static constexpr SlabNeeds kNeeds{kRows, kColumns, kWidth, kAheadBytes, kTurns, kReductions, kHeld};
     static constexpr SlabShape kShape = shape_of(kNeeds);
     static constexpr int kTileM = kShape.rows();
     static constexpr int kTileN = kShape.columns;
