@@ -75,7 +75,6 @@ if options.compile:
     with ThreadPoolExecutor(2) as pool:
         for case, source, done in [(c, s, pool.submit(Compiled, s, *c)) for c in chosen(SPEED if not options.check else CHECK) for s in sources]:
             k = done.result(); warnings = [l for l in k.log.split("\n") if "warning" in l or "C75" in l]
-            facts = [m for m in re.findall(rb"fp8lm_launch", k.cubin)][:1]
             say(what="compile", source=source.name, kind=case[0], rows=k.rows, columns=k.columns, registers=k.registers, spills=k.spills, static=k.static, seconds=round(k.seconds, 2), **(dict(warnings=warnings) if warnings else {}))
     sys.exit()
 
@@ -93,10 +92,10 @@ class Kernel:
         self.compiled = compiled; module, pointer, size, self.function = ctypes.c_void_p(), ctypes.c_uint64(), ctypes.c_size_t(), ctypes.c_void_p()
         ok(cuda.cuModuleLoadData(ctypes.byref(module), compiled.cubin)); ok(cuda.cuModuleGetFunction(ctypes.byref(self.function), module, compiled.kernel.encode()))
         ok(cuda.cuModuleGetGlobal_v2(ctypes.byref(pointer), ctypes.byref(size), module, b"fp8lm_launch"))
-        traits = (ctypes.c_uint32 * 5)(); ok(cuda.cuMemcpyDtoH_v2(traits, pointer, 20)); self.threads, self.shared, self.tile_m, self.tile_n, most = traits
+        traits = (ctypes.c_uint32 * 5)(); ok(cuda.cuMemcpyDtoH_v2(traits, pointer, 20)); self.threads, self.shared, self.tile_m, self.tile_n = traits[:4]
         if self.shared: ok(cuda.cuFuncSetAttribute(self.function, 8, ctypes.c_int(self.shared)))
         # As Cuda/LaunchGrid.cs has it.
-        self.grid = min(-(-compiled.rows // self.tile_m), most or 1 << 31), 1 if self.tile_n == 0 else -(-compiled.columns // self.tile_n)
+        self.grid = -(-compiled.rows // self.tile_m), 1 if self.tile_n == 0 else -(-compiled.columns // self.tile_n)
         blocks = ctypes.c_int(); ok(cuda.cuOccupancyMaxActiveBlocksPerMultiprocessor(ctypes.byref(blocks), self.function, self.threads, ctypes.c_size_t(self.shared))); self.blocks = blocks.value
 
     def bind(self, buffers):
@@ -204,7 +203,9 @@ with ThreadPoolExecutor() as pool:
         copy = copies(2 << 30, 2); say(what="copy", gb_s=copy)
         for case, compiled in work:
             if time.time() - begun > options.seconds: say(what="skipped", case=case); continue
-            kernels = [(s, Kernel(c.result())) for s, c in compiled]; k = kernels[0][1].compiled; moved = must_move(k, case[0]); sets = max(2, min(8, (400 << 20) // moved))
+            for s, c in compiled:
+                if c.exception(): say(what="failed", source=s.name, case=case, error=str(c.exception())[:200])
+            kernels = [(s, Kernel(c.result())) for s, c in compiled if not c.exception()]; k = kernels[0][1].compiled; moved = must_move(k, case[0]); sets = max(2, min(8, (400 << 20) // moved))
             data = [buffers(k, case[0]) for _ in range(sets)]; bound = [[q.bind(d) for d in data] for _, q in kernels]; times = [[] for _ in kernels]; graphs = []
             for i, (s, q) in enumerate(kernels):
                 try: graphs.append(replayed(lambda: [q.launch(y) for y in bound[i]]))

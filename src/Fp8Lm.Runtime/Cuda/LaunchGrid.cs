@@ -15,8 +15,7 @@ internal static class LaunchGrid
         switch (kernel.Geometry)
         {
             case RowGeometry row:
-                uint down = Blocks(row.Rows(dims), traits.TileM);
-                return new GridSize(traits.Blocks > 0 ? Math.Min(down, traits.Blocks) : down, traits.TileN == 0 ? 1 : Blocks(row.Columns(dims), traits.TileN), 1);
+                return new GridSize(Blocks(row.Rows(dims), traits.TileM), traits.TileN == 0 ? 1 : Blocks(row.Columns(dims), traits.TileN), 1);
             case GemmGeometry gemm:
                 long tiles = checked((long)Blocks(gemm.M(dims), traits.TileM) * Blocks(gemm.N(dims), traits.TileN));
                 // Persistent: a block walks over tiles, and one block fills a multiprocessor. The FP32 kernel leaves room for more of them.

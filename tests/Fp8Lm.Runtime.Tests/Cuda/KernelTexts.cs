@@ -225,7 +225,7 @@ internal static class KernelTexts
             using Ahead = row::Ahead<Rows, bf16, kWidth, 0>;
             const auto ask = [&](int batch)
             {
-                for (int i = 0; i < row::kBatch && batch < at.batches; ++i)
+                for (int i = 0; i < row::kBatch && batch < Rows::kBatches; ++i)
                     for (int pack = 0; pack < Rows::kPacks; ++pack)
                         if (const int c0 = at.column(pack); at.inside(c0))
                             Ahead::ask(batch, i, pack, x + at.row(batch, i) * kColumns + c0);
@@ -237,7 +237,7 @@ internal static class KernelTexts
             unsigned amax = 0;
             row::Floats<kWidth> totals[Rows::kPacks] = {};
             #pragma unroll 1
-            for (int batch = 0; batch < at.batches; ++batch)
+            for (int batch = 0; batch < Rows::kBatches; ++batch)
             {
                 Rows::wait();
                 float reduced[2][row::kBatch];
@@ -297,13 +297,9 @@ internal static class KernelTexts
                         }
                     }
                 ask(batch + Rows::kStages);
-                if (at.ends_tile(batch))
-                {
-                    __syncthreads();
-                    Turned::flush(y_t, kRows, kRows, kColumns, at.tile(batch), at.first);
-                    __syncthreads();
-                }
             }
+            __syncthreads();
+            Turned::flush(y_t, kRows, kRows, kColumns, at.first);
             row::block_amax(y_amax, amax);
         }
         """;

@@ -52,6 +52,7 @@ internal sealed class CudaRowRenderer : CudaRowText
         W.Line("const Rows::Position at(kRows);").Line("const long long row = at.row;");
         AmaxesBegin();
         Scales("row == 0 && at.leads");
+        Label(Body.Stages);
         Keep();
         foreach (Stage stage in Body.Stages.Take(Body.Stages.Count - 1))
         {

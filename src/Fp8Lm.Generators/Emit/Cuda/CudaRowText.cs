@@ -154,6 +154,15 @@ internal abstract class CudaRowText
         return printed.Concat(halves).Distinct();
     }
 
+    /// <summary>What the elements of a row in some stages are compared with, once per row: stores of the last sweep could change it for all the compiler knows.</summary>
+    protected void Label(IEnumerable<Stage> stages)
+    {
+        if (stages.SelectMany(s => s.Columns).OfType<SpecialStatement>().Any(s => s.Node.Op == OpCode.IsLabel))
+        {
+            W.Line("const int label = labels[row];");
+        }
+    }
+
     protected void OpenElements() => W.Line("#pragma unroll").Open("for (int e = 0; e < kWidth; ++e)");
 
     protected void Elements(Stage stage)
@@ -165,7 +174,12 @@ internal abstract class CudaRowText
 
         foreach (Statement statement in stage.Columns)
         {
-            W.Line(statement is LoadStatement load && InColumns(load) ? $"const float {load.Result} = {load.Result}_pack[e];" : CudaText.Statement(statement, Program));
+            W.Line(statement switch
+            {
+                LoadStatement load when InColumns(load) => $"const float {load.Result} = {load.Result}_pack[e];",
+                SpecialStatement { Node.Op: OpCode.IsLabel } => $"const bool {statement.Result} = c == label;",
+                _ => CudaText.Statement(statement, Program),
+            });
         }
     }
 }

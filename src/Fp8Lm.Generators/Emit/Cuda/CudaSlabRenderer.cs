@@ -78,7 +78,7 @@ internal sealed class CudaSlabRenderer : CudaRowText
 
         Hold();
         Ask();
-        W.Line().Line("#pragma unroll 1").Open("for (int batch = 0; batch < at.batches; ++batch)");
+        W.Line().Line("#pragma unroll 1").Open("for (int batch = 0; batch < Rows::kBatches; ++batch)");
         Fetch();
         int number = 0;
         foreach (Stage stage in Body.Stages)
@@ -98,9 +98,8 @@ internal sealed class CudaSlabRenderer : CudaRowText
         }
 
         Finish(Body.Final);
-        W.Line("ask(batch + Rows::kStages);");
+        W.Line("ask(batch + Rows::kStages);").Close();
         Flush();
-        W.Close();
         AmaxesEnd();
         W.Close();
     }
@@ -139,7 +138,7 @@ internal sealed class CudaSlabRenderer : CudaRowText
             offset += Bytes(ahead[i].Param.Type);
         }
 
-        W.Open("const auto ask = [&](int batch)").Open("if (batch < at.batches)");
+        W.Open("const auto ask = [&](int batch)").Open("if (batch < Rows::kBatches)");
         OpenRows();
         OpenPacks("if (at.inside(c0))");
         for (int i = 0; i < ahead.Count; i++)
@@ -285,6 +284,7 @@ internal sealed class CudaSlabRenderer : CudaRowText
         uint maxima = 0;
         W.Line($"float {reduced}[{N(stage.Reductions.Count)}][row::kBatch];");
         OpenRows();
+        Label([stage]);
         Recall(stage, own: true);
         for (int k = 0; k < stage.Reductions.Count; k++)
         {
@@ -324,6 +324,7 @@ internal sealed class CudaSlabRenderer : CudaRowText
         List<Output> packed = [.. final.Outputs.Where(o => o is StoreOutput or QuantizeOutput)];
         string Pack(Output output) => "out" + N(packed.IndexOf(output));
         OpenRows();
+        Label([final]);
         Recall(final, own: true);
         foreach (RowOutput output in final.Outputs.OfType<RowOutput>())
         {
@@ -425,12 +426,10 @@ internal sealed class CudaSlabRenderer : CudaRowText
             return;
         }
 
-        W.Open("if (at.ends_tile(batch))").Line("__syncthreads();");
+        W.Line("__syncthreads();");
         for (int i = 0; i < transposed.Count; i++)
         {
-            W.Line($"Turn{N(i)}::flush({transposed[i].Transposed!.Name}{Offset(transposed[i].TransposedOffset!)}, {CudaText.Print(transposed[i].TransposedPitch!)}, kRows, kColumns, at.tile(batch), at.first);");
+            W.Line($"Turn{N(i)}::flush({transposed[i].Transposed!.Name}{Offset(transposed[i].TransposedOffset!)}, {CudaText.Print(transposed[i].TransposedPitch!)}, kRows, kColumns, at.first);");
         }
-
-        W.Line("__syncthreads();").Close();
     }
 }

@@ -20,9 +20,6 @@ constexpr int lanes_of_row(i64 columns, int width)
     int lanes = 8;
     while (lanes < kThreads && 4 * lanes * width < columns)
         lanes *= 2;
-#ifdef FP8LM_WIDE_LANES
-    if (lanes == kThreads && columns > 16000) lanes = FP8LM_WIDE_LANES;
-#endif
     return lanes;
 }
 
@@ -30,7 +27,7 @@ constexpr int lanes_of_row(i64 columns, int width)
 template <i64 kColumns, int kWidth, int kKeptOfColumn = 0> struct Frame
 {
     static constexpr int kLanes = lanes_of_row(kColumns, kWidth);
-    static constexpr int kThreads = kLanes > row::kThreads ? kLanes : row::kThreads;
+    static constexpr int kThreads = row::kThreads;
     static constexpr int kTileM = kThreads / kLanes;
     static constexpr int kTileN = (int)kColumns;
     static constexpr int kBlocks = 0;
@@ -39,8 +36,7 @@ template <i64 kColumns, int kWidth, int kKeptOfColumn = 0> struct Frame
     static constexpr bool kExact = kColumns % (kSteps * kStepColumns) == 0;
 
     static constexpr i64 kKeptOfBlock = (i64)kThreads * kSteps * kWidth * kKeptOfColumn;
-    static constexpr int kKeptOfLane = kSteps * kWidth * kKeptOfColumn;
-    static constexpr Keeping kKeeping = kKeptOfColumn == 0 ? Keeping::Nothing : kKeptOfLane <= kKeptBytes ? Keeping::Registers
+    static constexpr Keeping kKeeping = kKeptOfColumn == 0 ? Keeping::Nothing : kSteps * kWidth * kKeptOfColumn <= kKeptBytes ? Keeping::Registers
         : kKeptOfBlock <= kKeptShared ? Keeping::Shared : Keeping::Nothing;
     static constexpr int kSharedBytes = kKeeping == Keeping::Shared ? (int)kKeptOfBlock : 0;
 

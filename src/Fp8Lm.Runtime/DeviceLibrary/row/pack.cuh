@@ -5,10 +5,7 @@
 // or of 16 bytes where it is larger.
 namespace fp8lm::row {
 
-#ifndef FP8LM_WIDEST
-#define FP8LM_WIDEST 8
-#endif
-constexpr int kWidestPack = FP8LM_WIDEST;
+constexpr int kWidestPack = 8;
 
 // Elements of a pack: the largest power of two that divides all extents (columns, pitches, offsets), so that every pack is aligned.
 template <class... Extents> constexpr int pack_width(Extents... extents)

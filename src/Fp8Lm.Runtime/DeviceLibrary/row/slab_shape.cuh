@@ -28,7 +28,7 @@ struct SlabShape
 };
 
 constexpr int kMultiprocessors = 132, kSharedOfMultiprocessor = 228 << 10, kSharedOfBlock = 227 << 10, kReserved = 1 << 10;
-constexpr int kRegisters = 24;          // of a lane, and five for each column of a pack, besides what it holds for its columns
+constexpr int kRegisters = 32;          // of a lane, and five for each column of a pack, besides what it holds for its columns
 constexpr int kMostLanes = 512, kMostCluster = 8;
 
 // What decides the shape: bytes of a column that are asked for ahead, transposed copies, sums over the row (0: none), and what a lane holds in registers for
@@ -59,7 +59,8 @@ constexpr int lanes_of(int packs)
     return lanes;
 }
 
-// Nothing is reduced: a warp has 256 columns, a block as many warps as there are slabs for, up to 128 bytes of a column of the transposed copy.
+// Nothing is reduced: a warp has 256 columns, a block as many warps as there are slabs for, up to 128 bytes of a column of the transposed copy. Many blocks hide
+// each other's waits; a matrix so small that all blocks run at once takes as long as one of them, which then asks for all its rows at once.
 constexpr SlabShape split_shape(const SlabNeeds& n)
 {
     SlabShape s{};
@@ -67,13 +68,13 @@ constexpr SlabShape split_shape(const SlabNeeds& n)
     s.lanes = lanes_of(packs < kWarpSize ? packs : kWarpSize);
     s.columns = s.lanes * n.width;
     s.cluster = s.packs = s.slabs = 1;
-    s.stages = 0;
     s.groups = 256 / s.lanes;
     const i64 across = (n.columns + s.columns - 1) / s.columns;
-    while (s.threads() > kWarpSize && (n.rows + s.rows() - 1) / s.rows() * across < 2 * kMultiprocessors)
+    while (s.threads() > kWarpSize && ((n.rows + s.rows() - 1) / s.rows() * across < 2 * kMultiprocessors || blocks_by_shared(n.bytes(s)) < 2))
         s.groups /= 2;
-    while (s.threads() > kWarpSize && 2 * (n.bytes(s) + kReserved) > kSharedOfMultiprocessor)
-        s.groups /= 2;
+    s.stages = kSlabRows / kBatch;
+    if (n.bytes(s) > kSharedOfBlock || (n.rows + s.rows() - 1) / s.rows() * across > kMultiprocessors * blocks_by_shared(n.bytes(s)))
+        s.stages = 0;
     return s;
 }
 
@@ -111,9 +112,6 @@ constexpr SlabShape shape_of(const SlabNeeds& n)
         s = split_shape(n);
     else
     {
-#ifdef FP8LM_ROW_CLUSTER
-        s = reducing_shape(n, (int)((n.columns + FP8LM_ROW_CLUSTER - 1) / FP8LM_ROW_CLUSTER), FP8LM_ROW_SLABS, FP8LM_ROW_STAGES);
-#else
         int best = 0;
         for (int slabs = 2; slabs > 0 && best == 0; --slabs)
             for (int cluster = 1; cluster <= kMostCluster && best == 0; cluster *= 2)
@@ -136,7 +134,6 @@ constexpr SlabShape shape_of(const SlabNeeds& n)
                     best = 1;
                     s = tried;
                 }
-#endif
     }
     const int by_shared = blocks_by_shared(n.bytes(s)), by_registers = n.blocks_by_registers(s);
     s.resident = by_shared < by_registers ? by_shared : by_registers;

@@ -21,55 +21,44 @@ template <i64 kRows, i64 kColumns, int kWidth, int kAheadBytes, int kTurns, int 
     static constexpr int kThreads = kShape.threads();
     static constexpr int kResident = kShape.resident;
     static constexpr int kStages = kShape.stages;
-#ifdef FP8LM_PERSIST
-    static constexpr int kBlocks = kCluster == 1 && kReductions > 0 ? kMultiprocessors * kResident : 0;
-#else
     static constexpr int kBlocks = 0;
-#endif
     static constexpr int kGroupRows = kShape.slabs * kSlabRows;
-    static constexpr int kBatches = kGroupRows / kBatch;    // of a tile
+    static constexpr int kBatches = kGroupRows / kBatch;
     static constexpr int kSlabBatches = kSlabRows / kBatch;
     static constexpr int kSharedBytes = kNeeds.bytes(kShape);
     static constexpr bool kExact = kTileN == kPacks * kLanes * kWidth && kColumns % kTileN == 0;
     static constexpr bool kWholeRows = kRows % kTileM == 0;
     static_assert(kSharedBytes <= kSharedOfBlock, "a row is too wide: 16 bytes a column and transposed copy do not fit into the shared memory of eight blocks");
 
-    // A block takes every gridDim.x-th tile of rows; batches are counted over all of them.
     struct Position
     {
         int lane;       // lane in the row
         int group;
         int first;      // column of the block
-        int batches;
+        i64 top;        // first row of the group
         bool leads;     // stores what there is once per row
         bool begins;    // stores what there is once
 
         __device__ Position()
-            : lane(threadIdx.x % kLanes), group(threadIdx.x / kLanes), first(blockIdx.y * kTileN), leads(lane == 0 && blockIdx.y == 0), begins(leads && group == 0 && blockIdx.x == 0)
+            : lane(threadIdx.x % kLanes), group(threadIdx.x / kLanes), first(blockIdx.y * kTileN), top((i64)blockIdx.x * kTileM + group * kGroupRows), leads(lane == 0 && blockIdx.y == 0),
+              begins(leads && top == 0)
         {
-            constexpr int kTiles = (int)((kRows + kTileM - 1) / kTileM);
-            batches = ((kTiles - 1 - (int)blockIdx.x) / (int)gridDim.x + 1) * kBatches;
         }
 
-        // First row of the tile, and of the group's part of a batch.
-        __device__ i64 tile(int batch) const { return (i64)(blockIdx.x + batch / kBatches * gridDim.x) * kTileM; }
-        __device__ i64 top(int batch) const { return tile(batch) + group * kGroupRows + batch % kBatches * kBatch; }
-
-        __device__ bool active(int batch, int i) const { return kWholeRows || top(batch) + i < kRows; }
+        __device__ bool active(int batch, int i) const { return kWholeRows || top + batch * kBatch + i < kRows; }
 
         // Rows past the end read row 0 and store nothing.
-        __device__ i64 row(int batch, int i) const { return active(batch, i) ? top(batch) + i : 0; }
+        __device__ i64 row(int batch, int i) const { return active(batch, i) ? top + batch * kBatch + i : 0; }
 
         __device__ int column(int pack) const { return first + (pack * kLanes + lane) * kWidth; }
 
         __device__ bool inside(int column) const { return kExact || (column < first + kTileN && column < kColumns); }
 
         // Whether sums of a slab are complete after this batch, and which slab that is.
-        __device__ bool ends_slab(int batch) const { return batch % kSlabBatches == kSlabBatches - 1 && (kWholeRows || top(batch) - (kSlabRows - kBatch) < kRows); }
-        __device__ i64 slab(int batch) const { return top(batch) / kSlabRows; }
+        __device__ bool ends_slab(int batch) const { return batch % kSlabBatches == kSlabBatches - 1 && active(batch + 1 - kSlabBatches, 0); }
+        __device__ i64 slab(int batch) const { return (top + batch * kBatch) / kSlabRows; }
 
-        __device__ bool ends_tile(int batch) const { return batch % kBatches == kBatches - 1; }
-        __device__ int quad(int batch) const { return group * kBatches + batch % kBatches; }
+        __device__ int quad(int batch) const { return group * kBatches + batch; }
     };
 
     // Shared memory: transposed copies, parts of reductions, what was asked for ahead.

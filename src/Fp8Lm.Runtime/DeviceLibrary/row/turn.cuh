@@ -29,9 +29,10 @@ template <class Rows, class T, int kNumber> struct Turn
                 to[e] = rows[0].elements[e].bits | rows[1].elements[e].bits << 8 | rows[2].elements[e].bits << 16 | (u32)rows[3].elements[e].bits << 24;
     }
 
-    // out: [columns, rows]; writes this block's columns of the rows of a tile. Between barriers. Threads beside each other write 16 bytes each of one column.
-    static __device__ void flush(T* out, i64 rows, i64 row_count, i64 columns, i64 top, int first)
+    // out: [columns, rows]; writes this block's columns and rows. After a barrier. Threads beside each other write 16 bytes each of one column.
+    static __device__ void flush(T* out, i64 rows, i64 row_count, i64 columns, int first)
     {
+        const i64 top = (i64)blockIdx.x * Rows::kTileM;
         const int count = columns - first < Rows::kTileN ? (int)(columns - first) : Rows::kTileN;
         if (rows % 16 != 0 || row_count % 16 != 0)
         {
