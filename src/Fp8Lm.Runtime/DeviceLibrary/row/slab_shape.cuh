@@ -40,7 +40,8 @@ struct SlabNeeds
 
     // A lane's, as ptxas needs them to spill nothing.
     constexpr int registers(const SlabShape& s) const { return (kRegisters + (5 + held * s.packs) * width + 7) / 8 * 8; }
-    constexpr int blocks_by_registers(const SlabShape& s) const { return (64 << 10) / (registers(s) * s.threads()); }
+    // Each of the four parts of a multiprocessor has 16384 registers for whole warps.
+    constexpr int blocks_by_registers(const SlabShape& s) const { return 4 * ((16 << 10) / (kWarpSize * registers(s))) * kWarpSize / s.threads(); }
 
     constexpr int part_bytes(const SlabShape& s) const { return 2 * reductions * s.groups * kBatch * s.parts() * 4; }
     constexpr int stage_bytes(const SlabShape& s) const { return kBatch * s.packs * s.threads() * width * ahead; }
