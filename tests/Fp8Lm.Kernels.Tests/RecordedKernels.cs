@@ -27,13 +27,17 @@ internal static class RecordedKernels
     /// <summary>Operations an element in epilogues as they were when the profile was taken (26ee79d), where the compiler emits others today: the slope of the GELU was computed in backward.</summary>
     private static readonly Dictionary<string, int> OperationsThen = new() { ["gpt_forward_blocks_up_fprop"] = 7, ["gpt_backward_blocks_down_dgrad"] = 18 };
 
+    /// <summary>When the profile was taken, weight gradients were F32.</summary>
+    private const int GradientBytesThen = sizeof(float);
+
     /// <summary>The products among them, with the epilogues that were measured.</summary>
     public static IEnumerable<(Kernel Measured, LinearProduct Product, GemmGeometry Geometry)> Products =>
         from kernel in All
         from product in Program.Linears.SelectMany(l => l.Products)
         let info = Program.Kernels[product.Kernel]
         where info.Name == kernel.Name
-        let then = product with { Epilogue = product.Epilogue with { Operations = OperationsThen.GetValueOrDefault(info.Name, product.Epilogue.Operations) } }
+        let operations = product.Epilogue with { Operations = OperationsThen.GetValueOrDefault(info.Name, product.Epilogue.Operations) }
+        let then = product with { Epilogue = product.Role == GemmRole.Wgrad ? operations with { LoadBytes = GradientBytesThen, StoreBytes = GradientBytesThen } : operations }
         select (kernel, then, (GemmGeometry)info.Geometry);
 
     private static List<Kernel> Read()
