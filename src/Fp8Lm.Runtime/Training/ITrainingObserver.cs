@@ -1,3 +1,6 @@
+using System.Collections.Generic;
+using Fp8Lm.Collectives;
+
 namespace Fp8Lm.Training;
 
 /// <summary>Numbers of one optimizer step.</summary>
@@ -19,6 +22,13 @@ public interface ITrainingObserver
 {
     /// <summary>A step is complete.</summary>
     void OnStep(StepReport report);
+
+    /// <summary>What the reduction over replicas of a sampled step has done, behind <see cref="OnStep"/> of that step (<see cref="TrainerOptions.ReductionInterval"/>).</summary>
+    /// <param name="step">The step.</param>
+    /// <param name="numerics">A record per gradient that travels in FP8.</param>
+    void OnReduction(long step, IReadOnlyList<ReductionNumerics> numerics)
+    {
+    }
 
     /// <summary>The held-out loss after a step.</summary>
     void OnEvaluation(long step, double loss);
