@@ -3,6 +3,7 @@ using System.Collections.Generic;
 using System.IO;
 using System.Threading;
 using Fp8Lm.Checkpoints;
+using Fp8Lm.Collectives;
 using Fp8Lm.Data;
 using Fp8Lm.Execution;
 using Fp8Lm.Training.Tests.Fake;
@@ -50,6 +51,8 @@ internal sealed class RecordingObserver : ITrainingObserver
 
     public List<string> Messages { get; } = [];
 
+    public List<(long Step, IReadOnlyList<ReductionNumerics> Numerics)> Reductions { get; } = [];
+
     public Action<StepReport>? Stepped { get; init; }
 
     public Action<string>? Saved { get; init; }
@@ -59,6 +62,8 @@ internal sealed class RecordingObserver : ITrainingObserver
         Steps.Add(report);
         Stepped?.Invoke(report);
     }
+
+    public void OnReduction(long step, IReadOnlyList<ReductionNumerics> numerics) => Reductions.Add((step, numerics));
 
     public void OnEvaluation(long step, double loss) => Evaluations.Add((step, loss));
 

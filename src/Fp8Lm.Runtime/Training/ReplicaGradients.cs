@@ -244,7 +244,7 @@ internal sealed class ReplicaGradients
             }
         }
 
-        reducer.Restore(new GradientReductionState(GradientReductionState.CurrentVersion, ranks, keeps ? saved!.Steps : 0, [.. travelling.Select(t => t.Name)], mu, scale));
+        reducer.Restore(new GradientReductionState(GradientReductionState.CurrentVersion, ranks, saved?.Mode == mode ? saved.Steps : 0, [.. travelling.Select(t => t.Name)], mu, scale));
         return (saved, adapts) switch
         {
             (null, true) => $"has no mu; it {fresh}.",
