@@ -54,7 +54,7 @@ internal sealed class ReplicaTraining : IDisposable
 
     public string Data => corpus.Fingerprint;
 
-    /// <summary>The matrices of the transformer blocks, layer by layer within a parameter.</summary>
+    /// <summary>The matrices of the transformer blocks, layer by layer.</summary>
     public IReadOnlyList<GradientPlace> Linears { get; }
 
     public IReadOnlyList<GradientTensor> Tensors => [.. Linears.Select(l => new GradientTensor(l.Name, l.Elements))];

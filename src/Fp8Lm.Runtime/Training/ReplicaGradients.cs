@@ -24,8 +24,8 @@ internal sealed record GradientPlace(int Parameter, long Layer, string Name, int
 internal sealed class ReplicaGradients
 {
     private readonly Session session;
-    private readonly List<GradientPlace> places = [];
-    private readonly List<GradientPlace> travelling = [];
+    private readonly IReadOnlyList<GradientPlace> places;
+    private readonly IReadOnlyList<GradientPlace> travelling;
     private readonly float[]?[] sums;
     private readonly GradientReducer? reducer;
     private readonly GradientReductionOptions reduction;
@@ -46,6 +46,7 @@ internal sealed class ReplicaGradients
         Replicas = replicas;
         travels ??= place => IsFp8(place.Format);
         MemoryPlan plan = session.Plan;
+        var found = new List<GradientPlace>();
         for (int p = 0; p < plan.Definition.Parameters.Length; p++)
         {
             ParameterInfo parameter = plan.Definition.Parameters[p];
@@ -53,13 +54,15 @@ internal sealed class ReplicaGradients
             {
                 string name = parameter.InstanceName(layer);
                 long elements = plan.Parameters[p].Elements;
-                places.Add(elements <= Array.MaxLength / sizeof(float)
+                found.Add(elements <= Array.MaxLength / sizeof(float)
                     ? new GradientPlace(p, layer, name, (int)elements, ParameterMemory.Format(session, ArenaKind.Gradients, p))
                     : throw new ArgumentException($"Gradient {name} has {elements} elements; replicas are simulated for up to {Array.MaxLength / sizeof(float)} in one tensor. Use a smaller size."));
             }
         }
 
-        travelling.AddRange(places.Where(travels));
+        // Layer by layer, as a backward pass completes them.
+        places = [.. found.OrderBy(p => p.Layer)];
+        travelling = [.. places.Where(travels)];
         ElementFormat? stored = travelling.Select(t => (ElementFormat?)t.Format).FirstOrDefault(f => IsFp8(f!.Value));
         this.reduction = stored is { } format ? reduction with { Format = format } : reduction;
         if (travelling.Count > 0)
