@@ -284,7 +284,7 @@ public sealed unsafe class GradientReducer
 
             numerics[t] = new ReductionNumerics(
                 name, elements, underflow / payloads.Length / elements, (double)top / elements, shares[t], amax[t], Factors[t], scale[t], mean);
-            ReductionMetrics.Publish(numerics[t]);
+            NumericsMetrics.Publish(numerics[t]);
         }
 
         return numerics;

@@ -50,6 +50,9 @@ internal sealed class AppOptions
         EvaluateEvery = Number("--eval-every", "Steps between evaluations on held-out data; 0: at the end only.", training.EvaluationInterval, 0L, long.MaxValue);
         EvaluationBatches = Number("--eval-batches", "Micro-batches of held-out data in an evaluation, at most.", training.EvaluationBatches, 1, int.MaxValue);
         SaveEvery = Number("--save-every", "Steps between checkpoints; 0: at the end only.", training.CheckpointInterval, 0L, long.MaxValue);
+        Numerics = Number(
+            "--numerics", "Steps between those whose casts to FP8 are counted into numerics.csv and numerics.svg (underflow, saturation, noise by tensor and layer); 0: never.",
+            training.NumericsInterval, 0L, long.MaxValue);
         Keep = Number("--keep", "Checkpoints to keep.", training.KeepCheckpoints, 1, 1 << 20);
         NonFinite = Text(
             "--non-finite", "When a loss, a gradient or an FP8 amax is not finite: stop or skip the step.", training.NonFinite == NonFinitePolicy.Skip ? "skip" : "stop");
@@ -113,6 +116,8 @@ internal sealed class AppOptions
 
     public Option<long> SaveEvery { get; }
 
+    public Option<long> Numerics { get; }
+
     public Option<int> Keep { get; }
 
     public Option<string> NonFinite { get; }
@@ -141,8 +146,7 @@ internal sealed class AppOptions
     public IReadOnlyList<Option> Train =>
     [
         Recipe, Size, Device, Steps, Resume, Seed, Data, Out, Summary, MicroBatch, Sequence, Accumulate, Replicas, GradientScaling, ReductionEvery, LearningRate, Warmup, Schedule, ScheduleSteps,
-        WeightDecay, Clip,
-        Checkpointing, EvaluateEvery, EvaluationBatches, SaveEvery, Keep, NonFinite, MaxSkipped, SpikeGuard, MaxRewinds, Prompt, Length, Temperature, TopK,
+        WeightDecay, Clip, Checkpointing, EvaluateEvery, EvaluationBatches, SaveEvery, Numerics, Keep, NonFinite, MaxSkipped, SpikeGuard, MaxRewinds, Prompt, Length, Temperature, TopK,
     ];
 
     public IReadOnlyList<Option> Generate => [From, Device, Prompt, Length, Temperature, TopK, Seed];
@@ -186,6 +190,7 @@ internal sealed class AppOptions
             EvaluationInterval = parsed.GetValue(EvaluateEvery),
             EvaluationBatches = parsed.GetValue(EvaluationBatches),
             CheckpointInterval = parsed.GetValue(SaveEvery),
+            NumericsInterval = parsed.GetValue(Numerics),
             KeepCheckpoints = parsed.GetValue(Keep),
             NonFinite = Choice("--non-finite", parsed.GetValue(NonFinite)!, ("stop", NonFinitePolicy.Stop), ("skip", NonFinitePolicy.Skip)),
             MaxSkippedSteps = parsed.GetValue(MaxSkipped),

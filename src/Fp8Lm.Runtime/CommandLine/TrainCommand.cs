@@ -25,6 +25,11 @@ internal sealed class TrainCommand(ModelDefinition definition, AppDefaults defau
         DimBinding dims = ModelChoice.Bind(size, parsed.GetValue(options.MicroBatch), parsed.GetValue(options.Sequence));
         CheckSizes(program, dims);
         CheckReduction(program, training);
+        if (training.NumericsInterval > 0 && program.Casts.Count == 0)
+        {
+            Say($"Recipe {program.Recipe} casts nothing to FP8, so --numerics has nothing to count.");
+        }
+
         string? summary = parsed.GetValue(options.Summary);
         CreateFolderOf(summary);
         bool resume = parsed.GetValue(options.Resume);
@@ -83,9 +88,20 @@ internal sealed class TrainCommand(ModelDefinition definition, AppDefaults defau
         Begin(trainer, resume, folder);
         using var history = new LossHistory(folder.Path, trainer.Step);
         progress.History = history;
+
+        // A run that goes on without counting keeps what there is, but not beyond the step that it goes on from.
+        bool counts = training.NumericsInterval > 0 && program.Casts.Count > 0;
+        using NumericsHistory? numerics = counts || NumericsHistory.Exists(folder.Path) ? new NumericsHistory(folder.Path, $"{definition.Name} {size.Name}, {program.Recipe}: numerics of casts to FP8", trainer.Step) : null;
+        progress.Numerics = numerics;
         TrainingResult result = progress.Show(() => trainer.Run(interruption.Token));
         history.WriteChart($"{definition.Name} {size.Name}, {program.Recipe}: loss");
+        numerics?.WriteChart();
         Conclude(result, history, folder);
+        if (counts)
+        {
+            Say($"Numerics {Path.GetRelativePath(Directory.GetCurrentDirectory(), numerics!.ChartPath)}");
+        }
+
         return result;
     }
 

@@ -91,6 +91,17 @@ public abstract class Session : IDisposable
     /// <summary>One U32: the bits of the largest magnitude seen this step (an integer maximum keeps NaN and infinity visible).</summary>
     public abstract nint Amax(int scale, long layer);
 
+    /// <summary>
+    /// Whether casts to FP8 are counted by what is queued from now on (<c>docs/numerics.md</c>). Changes no number that is trained; the first time it is turned on, back ends may
+    /// compile the counting forms of their kernels.
+    /// </summary>
+    public virtual bool CountsCasts { get; set; }
+
+    /// <summary>Address of the <see cref="Numerics.CastStatistics"/> of a cast's slot; zero while casts are not counted.</summary>
+    /// <param name="cast">Number of the cast in <see cref="ModelProgram.Casts"/>.</param>
+    /// <param name="layer">Its slot.</param>
+    public virtual nint CastStatistics(int cast, long layer) => 0;
+
     /// <summary>The <see cref="StepState"/>.</summary>
     public abstract nint State { get; }
 

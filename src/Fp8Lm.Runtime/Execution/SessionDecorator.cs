@@ -54,6 +54,14 @@ internal abstract class SessionDecorator(Session inner) : Session
         set => inner.GradientsHold = value;
     }
 
+    public override bool CountsCasts
+    {
+        get => inner.CountsCasts;
+        set => inner.CountsCasts = value;
+    }
+
+    public override nint CastStatistics(int cast, long layer) => inner.CastStatistics(cast, layer);
+
     public override nint Workspace(WorkspacePart part) => inner.Workspace(part);
 
     public override nint Scale(int scale, long layer) => inner.Scale(scale, layer);

@@ -1,5 +1,6 @@
 using System.Collections.Generic;
 using Fp8Lm.Collectives;
+using Fp8Lm.Numerics;
 
 namespace Fp8Lm.Training;
 
@@ -27,6 +28,11 @@ public interface ITrainingObserver
     /// <param name="step">The step.</param>
     /// <param name="numerics">A record per gradient that travels in FP8.</param>
     void OnReduction(long step, IReadOnlyList<ReductionNumerics> numerics)
+    {
+    }
+
+    /// <summary>What the casts to FP8 of a sampled step have done, behind <see cref="OnStep"/> of that step (<see cref="TrainerOptions.NumericsInterval"/>).</summary>
+    void OnNumerics(IReadOnlyList<CastReport> reports)
     {
     }
 

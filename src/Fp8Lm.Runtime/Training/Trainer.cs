@@ -5,6 +5,7 @@ using System.Threading;
 using Fp8Lm.Checkpoints;
 using Fp8Lm.Data;
 using Fp8Lm.Execution;
+using Fp8Lm.Numerics;
 
 namespace Fp8Lm.Training;
 
@@ -178,6 +179,13 @@ public sealed class Trainer
         long evaluated = -1, saved = -1;
         double? validationLoss = null;
         runner ??= replicas is null ? session.CreateStepRunner(program, options.MicroBatches) : new ImmediateStepRunner(session, program, replicas);
+        if (options.NumericsInterval > 0 && program.Casts.Count > 0)
+        {
+            // What has to be compiled for it is compiled now, and not inside a step.
+            session.CountsCasts = true;
+            session.CountsCasts = false;
+        }
+
         while (QueueSteps(cancellation))
         {
             if (CompleteStep() is { } spike && GoBack(spike))
@@ -259,11 +267,13 @@ public sealed class Trainer
                 replicas.Measure = options.ReductionInterval > 0 && step % options.ReductionInterval == 0;
             }
 
-            runner.Enqueue(StateOf(step), batch);
+            runner.Enqueue(StateOf(step), batch, Counts(step));
         }
 
         return runner.Pending > 0;
     }
+
+    private bool Counts(long step) => options.NumericsInterval > 0 && program.Casts.Count > 0 && step % options.NumericsInterval == 0;
 
     private bool LooksAtWeights(long step) =>
         (evaluator is not null && options.EvaluationInterval > 0 && step % options.EvaluationInterval == 0)
@@ -274,6 +284,7 @@ public sealed class Trainer
     {
         long step = Step + 1;
         StepState state = runner!.Complete();
+        IReadOnlyList<CastReport> casts = runner.Casts.IsEmpty ? [] : CastReport.Of(step, session.Plan, runner.Casts);
         double loss = state.WeightSum <= 0 ? 0 : state.LossSum / state.WeightSum;    // NaN stays
         clock.Add(begun.Dequeue(), loss);
 
@@ -301,6 +312,16 @@ public sealed class Trainer
         if (replicas is { Measure: true })
         {
             observer.OnReduction(step, replicas.Numerics);
+        }
+
+        if (casts.Count > 0)
+        {
+            foreach (CastReport report in casts)
+            {
+                NumericsMetrics.Publish(report);
+            }
+
+            observer.OnNumerics(casts);
         }
 
         return finite && state.WeightSum > 0 && options.SpikeGuard != SpikePolicy.Off && guards.Spikes.Observe(step, loss) is { } limit

@@ -114,6 +114,9 @@ public sealed record TrainerOptions
     /// <summary>Checkpoints that are kept.</summary>
     public int KeepCheckpoints { get; init; } = 2;
 
+    /// <summary>Steps between those whose casts to FP8 are counted (<c>docs/numerics.md</c>); 0: never. Changes nothing that is trained.</summary>
+    public long NumericsInterval { get; init; }
+
     /// <summary>What happens when a loss, a gradient norm or a recorded amax is not finite.</summary>
     public NonFinitePolicy NonFinite { get; init; }
 
@@ -173,6 +176,7 @@ public sealed record TrainerOptions
         Check(EvaluationBatches >= 1, nameof(EvaluationBatches), EvaluationBatches, "at least 1");
         Check(CheckpointInterval >= 0, nameof(CheckpointInterval), CheckpointInterval, "at least 0");
         Check(KeepCheckpoints >= 1, nameof(KeepCheckpoints), KeepCheckpoints, "at least 1");
+        Check(NumericsInterval >= 0, nameof(NumericsInterval), NumericsInterval, "at least 0");
         Check(MaxSkippedSteps >= 1, nameof(MaxSkippedSteps), MaxSkippedSteps, "at least 1");
         Check(SpikeWindow >= 8, nameof(SpikeWindow), SpikeWindow, "at least 8");
         Check(float.IsFinite(SpikeThreshold) && SpikeThreshold > 0, nameof(SpikeThreshold), SpikeThreshold, "a finite number above 0");

@@ -14,8 +14,9 @@ namespace fp8lm::optim {
 template <class Master, class Gradient, class First, class Second> struct SegmentedAdamW
 {
 private:
-    // Four blocks of a multiprocessor, with 44 to 96 bytes on their way to every thread, keep the memory busy.
-    static constexpr int kThreads = 256, kResident = 4;
+    // Three blocks of a multiprocessor, with kUnroll packs of each tensor on their way to every thread (64 to 128 bytes), keep the memory busy; in the registers
+    // of four blocks some formats spill.
+    static constexpr int kThreads = 256, kResident = 3, kUnroll = 2;
     static constexpr bool kMomentsScale = kScaledMaximum<First> > 0.0f || kScaledMaximum<Second> > 0.0f;
 
     struct Arenas
@@ -33,9 +34,6 @@ private:
     {
         // With it a warp's access to each tensor is one stretch of memory, with at most 16 bytes a thread.
         static constexpr int kWidth = sizeof(W) == 4 || sizeof(G) == 4 || sizeof(First) == 4 || sizeof(Second) == 4 ? 4 : 8;
-
-        // Packs of each tensor on their way to a thread: two where FP8 makes them short, and two fit into the registers of four blocks.
-        static constexpr int kUnroll = kIsFp8<First> && sizeof(W) + sizeof(G) + sizeof(First) + sizeof(Second) <= 6 ? 2 : 1;
 
         struct Packs
         {
@@ -99,8 +97,9 @@ private:
     // use(i, packs) for all packs of a stretch; the loads of several are issued before the first is used.
     template <class T, class Use> static __device__ __forceinline__ void sweep(const T& tensors, int elements, Use use)
     {
-        constexpr int kStride = kThreads * T::kWidth, kUnroll = T::kUnroll;
+        constexpr int kStride = kThreads * T::kWidth;
         int i = threadIdx.x * T::kWidth;
+        #pragma unroll 1
         for (; i + (kUnroll - 1) * kStride < elements; i += kUnroll * kStride)
         {
             typename T::Packs packs[kUnroll];
@@ -111,6 +110,7 @@ private:
             for (int u = 0; u < kUnroll; ++u)
                 use(i + u * kStride, packs[u]);
         }
+        #pragma unroll 1
         for (; i < elements; i += kStride)
             use(i, tensors.fetch(i));
     }
