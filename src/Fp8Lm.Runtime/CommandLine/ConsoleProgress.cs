@@ -1,5 +1,6 @@
 using System;
 using System.Collections.Generic;
+using Fp8Lm.Collectives;
 using Fp8Lm.Numerics;
 using Fp8Lm.Training;
 using Spectre.Console;
@@ -59,6 +60,8 @@ internal sealed class ConsoleProgress(IAnsiConsole console, long steps) : ITrain
             console.WriteLine(text);
         }
     }
+
+    public void OnReduction(long step, IReadOnlyList<ReductionNumerics> numerics) => console.WriteLine(ReductionLine.Of(step, numerics));
 
     public void OnNumerics(IReadOnlyList<CastReport> reports)
     {

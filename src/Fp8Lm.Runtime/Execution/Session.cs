@@ -1,4 +1,5 @@
 using System;
+using Fp8Lm.Cpu;
 using Fp8Lm.Training;
 
 namespace Fp8Lm.Execution;
@@ -11,6 +12,8 @@ public abstract class Session : IDisposable
 {
     /// <summary>Largest piece of <see cref="WritePieces"/>: enough that starting all cores on one does not show.</summary>
     private protected const int PieceBytes = 1 << 25;
+
+    private CpuPool? hostPool;
 
     /// <summary>The memory of the session, as planned.</summary>
     public abstract MemoryPlan Plan { get; }
@@ -181,6 +184,9 @@ public abstract class Session : IDisposable
         }
     }
 
+    /// <summary>Workers on the host for what is computed there; those of a session on the CPU are its own.</summary>
+    internal virtual CpuPool HostPool => hostPool ??= new CpuPool();
+
     /// <summary>How optimizer steps of a program run here.</summary>
     /// <param name="program">The program of the session.</param>
     /// <param name="microBatches">Micro-batches of a step.</param>
@@ -190,6 +196,7 @@ public abstract class Session : IDisposable
     public void Dispose()
     {
         Dispose(true);
+        hostPool?.Dispose();
         GC.SuppressFinalize(this);
     }
 

@@ -1,4 +1,5 @@
 using System;
+using Fp8Lm.Cpu;
 
 namespace Fp8Lm.Execution;
 
@@ -80,6 +81,8 @@ internal abstract class SessionDecorator(Session inner) : Session
     public override void CopyToHost(nint source, Span<byte> destination) => inner.CopyToHost(source, destination);
 
     public override void CopyFromHost(ReadOnlySpan<byte> source, nint destination) => inner.CopyFromHost(source, destination);
+
+    internal override CpuPool HostPool => inner.HostPool;
 
     internal override void WritePieces(nint destination, long bytes, PieceWriter write) => inner.WritePieces(destination, bytes, write);
 

@@ -36,8 +36,11 @@ internal abstract class StepRunner : IDisposable
     public abstract void Dispose();
 }
 
-/// <summary>Runs a step while it is queued, as a device does whose launches run at once.</summary>
-internal sealed class ImmediateStepRunner(Session session, ModelProgram program) : StepRunner
+/// <summary>
+/// Runs a step while it is queued, as a device does whose launches run at once. With replicas the micro-batches are theirs, in order and in equal numbers; the optimizer sees the reduced
+/// gradient.
+/// </summary>
+internal sealed class ImmediateStepRunner(Session session, ModelProgram program, ReplicaGradients? replicas = null) : StepRunner
 {
     private readonly Queue<StepState> done = new();
     private CastStatistics[] casts = [];
@@ -52,14 +55,24 @@ internal sealed class ImmediateStepRunner(Session session, ModelProgram program)
     {
         session.WriteState(state);
         using CastCounting counting = CastCounting.Begin(session, counts);
-        session.ClearGradients();
+        int share = batch.MicroBatches / (replicas?.Replicas ?? 1);
         for (int micro = 0; micro < batch.MicroBatches; micro++)
         {
+            if (micro % share == 0)
+            {
+                session.ClearGradients();
+            }
+
             session.WriteMicroStep(unchecked(state.MicroStep + (uint)micro));
             batch.Load(session, micro);
             program.TrainMicroBatch(session);
+            if ((micro + 1) % share == 0)
+            {
+                replicas?.Take(micro / share);
+            }
         }
 
+        replicas?.Reduce();
         program.Optimize(session);
         done.Enqueue(session.ReadState());
         casts = counts ? session.Read<CastStatistics>(session.Workspace(WorkspacePart.CastStatistics), session.Plan.CastSlots) : [];
