@@ -17,7 +17,7 @@ public sealed class GemmCostTests(ITestOutputHelper output)
 
     [Theory]
     [InlineData("gpt-1.3b", 24, 0.05, 1.15)]
-    [InlineData("gpt-175b-layer", 12, 0.05, 1.15)]
+    [InlineData("gpt-175b-layer", 24, 0.05, 1.15)]
     [InlineData("gpt-7b-layer", 24, 0.06, 1.15)]
     [InlineData("gpt-125m", 24, 0.15, 1.35)]
     public void PredictionsStayWithinAFactorOfWhatWasMeasured(string name, int count, double typical, double worst)
@@ -55,27 +55,28 @@ public sealed class GemmCostTests(ITestOutputHelper output)
             Assert.Equal(measured.Fp8 > bf16, Predict(measured, product, geometry, fp8: true) > Predict(measured, product, geometry, fp8: false));
         }
 
-        Assert.InRange(pairs, 30, 36);
+        Assert.InRange(pairs, 42, 48);
     }
 
-    /// <summary>Norms that cast what they make, against the same norms in BF16: what the casts cost.</summary>
+    /// <summary>Norms that cast what they make, forward and backward, against the same norms in BF16: what two casts cost.</summary>
     [Fact]
     public void CastsCostWhatTheyWerePredictedTo()
     {
-        RecordedKernels.Kernel[] norms =
-        [
-            .. RecordedKernels.All.Where(k => k.Bf16 is not null && k.Case != "gpt-7b-layer"
-                && (k.Name is "gpt_forward_blocks_attentionnorm" or "gpt_forward_blocks_mlpnorm" or "gpt_backward_blocks_mlpnorm" or "gpt_backward_blocks_attentionnorm")),
-        ];
-        foreach (RecordedKernels.Kernel norm in norms)
+        int count = 0;
+        foreach (IGrouping<(string Case, string Norm), RecordedKernels.Kernel> norm in RecordedKernels.All
+            .Where(k => k.Name.StartsWith("gpt_", StringComparison.Ordinal) && (k.Name.EndsWith("blocks_attentionnorm", StringComparison.Ordinal) || k.Name.EndsWith("blocks_mlpnorm", StringComparison.Ordinal)))
+            .GroupBy(k => (k.Case, k.Name.Split('_')[^1])))
         {
-            long elements = norm.Dims.Tokens * norm.Dims[DimBinding.FirstModelDim + 2];
-            double predicted = HopperCost.Cast(elements, delayed: true), cost = norm.Fp8 - norm.Bf16!.Value;
-            output.WriteLine(FormattableString.Invariant($"{norm.Case} {norm.Name}: {cost:F1} us measured, {predicted:F1} predicted"));
+            RecordedKernels.Kernel[] directions = [.. norm];
+            Assert.Equal(2, directions.Length);
+            long columns = directions[0].Dims[DimBinding.FirstModelDim + 2];
+            double predicted = 2 * HopperCost.Cast(directions[0].Dims.Tokens * columns, columns, delayed: true), cost = directions.Sum(k => k.Fp8 - k.Bf16!.Value);
+            output.WriteLine(FormattableString.Invariant($"{norm.Key}: {cost:F1} us measured, {predicted:F1} predicted"));
             Assert.InRange(predicted / cost, 1 / 1.5, 1.5);
+            count++;
         }
 
-        Assert.Equal(8, norms.Length);
+        Assert.Equal(8, count);
     }
 
     /// <summary>The whole layer: products, and the norms that hold most of the casts, FP8 against BF16 as measured and as predicted.</summary>
@@ -87,7 +88,7 @@ public sealed class GemmCostTests(ITestOutputHelper output)
     {
         RecordedKernels.Kernel[] all = [.. RecordedKernels.All.Where(k => k.Case == name && k.Bf16 is not null && !k.Name.Contains("_stem_", StringComparison.Ordinal))];
         double measured = all.Sum(k => k.Bf16!.Value - k.Fp8);
-        IReadOnlyList<LinearCost> costs = LinearCost.Of(RecordedKernels.Program, all[0].Dims, adds: true); // as that commit did
+        IReadOnlyList<LinearCost> costs = LinearCost.Of(RecordedKernels.Program, all[0].Dims);
         double predicted = costs.Sum(c => c.Bf16 - c.Fp8);
         output.WriteLine(FormattableString.Invariant($"{name}: FP8 saves {measured:F0} us of a layer, {predicted:F0} predicted"));
         Assert.InRange(predicted / measured, 0.75, 1.33);

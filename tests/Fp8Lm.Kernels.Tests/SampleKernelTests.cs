@@ -111,18 +111,24 @@ public sealed partial class SampleKernelTests
         return Resources(kernel, compiled).Concat(Warnings(compiled)).Concat(Instructions(kernel, compiled));
     }
 
+    // Counters come on top of what a kernel was made to hold. A counting form runs in sampled steps only, where a few values on the stack are nothing beside the counting.
+    private const int CountingStack = 64;
+
     private static IEnumerable<string> Resources(KernelCase kernel, CompiledKernel compiled)
     {
+        int stack = kernel.Defines.Contains(KernelText.CountingDefine) ? CountingStack : 0;
         KernelResources? entry = compiled.Resources.Count == 1 ? compiled.Resources[0] : null;
         if (entry is null || entry.Name != kernel.Info.Name)
         {
             yield return "expected one entry function of the kernel's name, found " + string.Join(", ", compiled.Resources.Select(r => r.Name));
         }
-        else if (entry.SpillStoreBytes + entry.SpillLoadBytes > 0 || (entry.StackBytes > 0 && !ReducesAngles(kernel)))
+        else if (Spills(entry) ? stack == 0 || entry.StackBytes > stack : entry.StackBytes > stack && !ReducesAngles(kernel))
         {
             yield return string.Create(CultureInfo.InvariantCulture, $"{entry.SpillStoreBytes} bytes of spill stores, {entry.SpillLoadBytes} of spill loads, {entry.StackBytes} of stack, {entry.Registers} registers");
         }
     }
+
+    private static bool Spills(KernelResources entry) => entry.SpillStoreBytes + entry.SpillLoadBytes > 0;
 
     /// <summary>The accurate sine keeps digits of 2/pi on the stack, for arguments far beyond any position; nothing spills.</summary>
     private static bool ReducesAngles(KernelCase kernel) =>

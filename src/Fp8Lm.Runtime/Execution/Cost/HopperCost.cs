@@ -5,24 +5,24 @@ namespace Fp8Lm.Execution.Cost;
 /// <summary>
 /// Predicted time of kernels on an H100 or H200, in microseconds. A product is rounds of tiles over the multiprocessors, each as long as its multiplication and the part of
 /// its epilogue that does not hide behind another tile's; never less than its bytes take. The constants come from a least-squares fit to one
-/// profile (<c>benchmarks/gemm_cost.py</c>; what the model was checked against is in docs/performance.md), measured on an H200 at 700 W. An H100 has the
-/// same multiprocessors and less memory bandwidth, so products that the model calls bound by bytes are slower there, in BF16 more than in FP8.
+/// profile (<c>benchmarks/gemm_cost.py</c>; what the model was checked against is in docs/performance.md), measured on H100s at 700 W. An H200 has the
+/// same multiprocessors and more memory bandwidth, so products that the model calls bound by bytes are faster there, in BF16 more than in FP8.
 /// </summary>
 internal static class HopperCost
 {
-    // Element-bytes of K that a multiprocessor multiplies per microsecond: 1480 TFLOPS of FP8 on 132 of them, half of that in BF16.
-    private const double MultiplyRate = 5.597e6, PromotedShare = 0.908, Bf16Share = 0.989;
+    // Element-bytes of K that a multiprocessor multiplies per microsecond: 1430 TFLOPS of FP8 on 132 of them, half of that in BF16.
+    private const double MultiplyRate = 5.433e6, PromotedShare = 0.8842, Bf16Share = 1.007;
 
     // Microseconds of a consumer per element of its tile.
-    private const double PerLoadedByte = 164.8e-6, PerStoredByte = 10.1e-6, PerTransposedCopy = 52.4e-6, PerColumnSum = 136e-6, PerOperation = 8.8e-6;
+    private const double PerLoadedByte = 168.5e-6, PerStoredByte = 22.54e-6, PerTransposedCopy = 22.75e-6, PerColumnSum = 242.9e-6, PerOperation = 8.8e-6;
 
     // Of the shorter of multiplication and epilogue, the part that does not hide where consumers take turns.
-    private const double ExposedInTurn = 0.546;
+    private const double ExposedInTurn = 0.44;
 
-    private const double Launch = 3, BytesPerMicrosecond = 4.0e6;
+    private const double Launch = 3, BytesPerMicrosecond = 2.9e6;
 
-    // A cast to FP8 with its transposed copy, riding in the kernel that makes the value: by the norms of the profile, with and without.
-    private const double PerCastElement = 1.1e-6;
+    // A cast to FP8 with its transposed copy, riding in the kernels that make the value: by the norms of the profile, with and without. Wide rows take more, since several blocks share them.
+    private const double PerCastElement = 0.4e-6, PerCastElementAndColumn = 1.8e-10;
 
     // Scaling from the tensor's own amax needs a kernel of its own, which reads the value again.
     private const double PerReadElement = 2 / BytesPerMicrosecond;
@@ -62,7 +62,14 @@ internal static class HopperCost
     }
 
     /// <summary>Casting an operand to FP8, row-major and transposed.</summary>
-    public static double Cast(long elements, bool delayed) => delayed ? PerCastElement * elements : ((PerCastElement + PerReadElement) * elements) + Launch;
+    /// <param name="elements">Of the operand.</param>
+    /// <param name="columns">Elements of a row.</param>
+    /// <param name="delayed">The scale is known before; otherwise the cast is a kernel of its own.</param>
+    public static double Cast(long elements, long columns, bool delayed)
+    {
+        double perElement = PerCastElement + (PerCastElementAndColumn * columns);
+        return delayed ? perElement * elements : ((perElement + PerReadElement) * elements) + Launch;
+    }
 
     /// <summary>What FP8 adds to the cast of a weight, once per optimizer step.</summary>
     public static double WeightCast(long elements) => PerWeight + (PerWeightElement * elements);

@@ -37,12 +37,12 @@ internal sealed record LinearCost(LinearInfo Linear, double Fp8, double Casts, d
             epilogue = product.Role == GemmRole.Wgrad && !adds ? epilogue with { LoadBytes = 0 } : epilogue;
             fp8 += HopperCost.Product(m, n, k, fp8: true, product.Promotes, epilogue);
             bf16 += HopperCost.Product(m, n, k, fp8: false, promotes: false, epilogue);
-            foreach ((int scale, bool weight, long elements) in Operands(product, m, n, k))
+            foreach ((int scale, bool weight, long elements, long columns) in Operands(product, m, n, k))
             {
                 // A linear that is kept has no scales; its casts are counted as they would be without sharing.
                 if (scale < 0 || cast.Add(scale))
                 {
-                    casts += weight ? HopperCost.WeightCast(elements) : HopperCost.Cast(elements, program.Scaling?.Delayed ?? true) / Readers(program, scale);
+                    casts += weight ? HopperCost.WeightCast(elements) : HopperCost.Cast(elements, columns, program.Scaling?.Delayed ?? true) / Readers(program, scale);
                 }
             }
         }
@@ -51,28 +51,28 @@ internal sealed record LinearCost(LinearInfo Linear, double Fp8, double Casts, d
     }
 
     /// <summary>What a product reads that a cast writes. Without scales, operands are told apart by role: wgrad reads what fprop and dgrad did.</summary>
-    private static IEnumerable<(int Scale, bool Weight, long Elements)> Operands(LinearProduct product, long m, long n, long k)
+    private static IEnumerable<(int Scale, bool Weight, long Elements, long Columns)> Operands(LinearProduct product, long m, long n, long k)
     {
         bool known = product.ScaleA >= 0;
         switch (product.Role)
         {
             case GemmRole.Fprop:
-                yield return (product.ScaleA, false, m * k);
-                yield return (product.ScaleB, true, n * k);
+                yield return (product.ScaleA, false, m * k, k);
+                yield return (product.ScaleB, true, n * k, k);
                 break;
             case GemmRole.Dgrad:
-                yield return (product.ScaleA, false, m * k);
+                yield return (product.ScaleA, false, m * k, k);
                 if (known)
                 {
-                    yield return (product.ScaleB, true, n * k);
+                    yield return (product.ScaleB, true, n * k, k);
                 }
 
                 break;
             default:
                 if (known)
                 {
-                    yield return (product.ScaleA, false, m * k);
-                    yield return (product.ScaleB, false, n * k);
+                    yield return (product.ScaleA, false, m * k, m);
+                    yield return (product.ScaleB, false, n * k, n);
                 }
 
                 break;
