@@ -62,7 +62,7 @@ internal static unsafe class StateCodec
     /// <summary>Stores values in groups, each with a scale and an exponent of its own.</summary>
     /// <param name="values">The values; every group but the last has all of its elements.</param>
     /// <param name="format">E4M3 or E5M2.</param>
-    /// <param name="groups">Gets the groups.</param>
+    /// <param name="groups">Gets the groups; one with a number that is not finite stays as it is.</param>
     /// <param name="bytes">Gets the elements.</param>
     public static void EncodeGroups(ReadOnlySpan<float> values, ElementFormat format, Span<MomentGroup> groups, Span<byte> bytes)
     {
@@ -75,7 +75,6 @@ internal static unsafe class StateCodec
             values.Slice(i, n).CopyTo(lanes);
             lanes[n..].Clear();
             ref MomentGroup group = ref groups[i / MomentGroup.Elements];
-            group = default;
             if (format == ElementFormat.E4M3)
             {
                 group.Compress<GroupedState<E4M3State>>(padded, MomentGroup.Elements, rounded);
