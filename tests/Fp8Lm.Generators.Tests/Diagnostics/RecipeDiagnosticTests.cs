@@ -51,6 +51,11 @@ public sealed class RecipeDiagnosticTests
     [InlineData("static readonly RecipeDefinition [|FP8L0504:Mine|] = Make(); static RecipeDefinition Make() => new(Recipe.Bf16);")]
     public Task Declarations(string declaration) => DiagnosticTest.Verify(Model("Recipe.Bf16", "[ModelRecipe] " + declaration));
 
+    /// <summary>What does not go with an entry of the built-in recipe is said at the field.</summary>
+    [Fact]
+    public Task NothingToGroup() => DiagnosticTest.Verify(Model(
+        "Recipe.Bf16", "[ModelRecipe] static readonly RecipeDefinition [|FP8L0503:Mine|] = new(Recipe.Coat) { FirstMoment = Format.BF16, SecondMoment = Format.F16 };"));
+
     [Fact]
     public Task NoRecipe() => DiagnosticTest.Verify(Model("").Replace("class M", "class [|FP8L0505:M|]", System.StringComparison.Ordinal));
 
