@@ -136,13 +136,12 @@ public sealed class ConversionKernelTests
     /// Moments in groups (COAT): scales, exponents, bytes and values that are read back, for groups of every range, groups with zeros, subnormal numbers and numbers that are not finite.
     /// </summary>
     [Theory]
-    [InlineData(ElementFormat.E4M3, 4)]
-    [InlineData(ElementFormat.E4M3, 8)]
-    [InlineData(ElementFormat.E5M2, 4)]
-    public void GroupsOfMomentsAreBitExact(ElementFormat format, int width)
+    [InlineData(ElementFormat.E4M3)]
+    [InlineData(ElementFormat.E5M2)]
+    public void GroupsOfMomentsAreBitExact(ElementFormat format)
     {
-        const int Groups = 512;
-        var random = new Random(width);
+        const int Groups = 512, Width = 4;
+        var random = new Random(4);
         float[] x = [.. Enumerable.Range(0, Groups * MomentGroup.Elements).Select(i =>
             (float)((random.NextDouble() - 0.5) * Math.Pow(2, (i / MomentGroup.Elements % 37 * random.NextDouble()) - (i / MomentGroup.Elements % 97))) * (i % 7 == 0 ? random.Next(2) : 1))];
         Array.Clear(x, 0, MomentGroup.Elements);
@@ -150,7 +149,7 @@ public sealed class ConversionKernelTests
         (x[300], x[400], x[401], x[700], x[800]) = (float.NaN, 1e-40f, 1e-38f, float.NegativeInfinity, 3e38f);
         MomentGroup[] before = [.. Enumerable.Repeat(new MomentGroup { Amax = 0.25f, Root = 0.7f }, Groups)];
         using KernelHarness harness = Row(
-            KernelTexts.MomentGroups(format.CudaName(), width), x.Length / width / 512 * 16, ["x", "groups", "bytes", "back"], new TestBuffer(ElementFormat.F32, x.Length),
+            KernelTexts.MomentGroups(format.CudaName()), x.Length / Width / 512 * 16, ["x", "groups", "bytes", "back"], new TestBuffer(ElementFormat.F32, x.Length),
             new TestBuffer(ElementFormat.F32, 2 * Groups), new TestBuffer(format, x.Length), new TestBuffer(ElementFormat.F32, x.Length));
         harness.Upload(0, x);
         harness.Upload(1, before);

@@ -208,15 +208,15 @@ internal static class KernelTexts
         $"void* master, const void* grad, void* m, void* v, const optim::Segment* segments, long long count, long long tiles, {(Grouped(formats) ? GroupParameters : "")}const StepState* state",
         $"master, grad, m, v, segments, count, tiles, {(Grouped(formats) ? "m_groups, v_groups, " : "")}state");
 
-    /// <summary>Stores groups of 128 numbers in FP8 with scales and exponents, and reads them back: a warp for one or two, with four or eight elements a lane.</summary>
-    public static string MomentGroups(string format, int width) => $$"""
+    /// <summary>Stores groups of 128 numbers in FP8 with scales and exponents, and reads them back: a warp for each.</summary>
+    public static string MomentGroups(string format) => $$"""
         #include <fp8lm/optim/moment_group.cuh>
         #include <fp8lm/row/row.cuh>
         using namespace fp8lm;
         extern "C" __global__ void __launch_bounds__(row::kThreads)
         test(const float* x, float* groups, {{format}}* bytes, float* back)
         {
-            constexpr int kWidth = {{width}};
+            constexpr int kWidth = optim::kMomentWidth;
             const int i = (blockIdx.x * row::kThreads + threadIdx.x) * kWidth;
             optim::MomentGroup* group = reinterpret_cast<optim::MomentGroup*>(groups) + i / optim::kMomentGroup;
             packs::Floats<kWidth> values = packs::load<kWidth>(x + i);

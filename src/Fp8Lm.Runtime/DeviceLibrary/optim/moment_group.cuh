@@ -23,7 +23,8 @@ template <class T> struct MomentFormat<Grouped<T>>
     static constexpr bool kGroups = true;
 };
 
-constexpr int kMomentGroup = 128;
+// A warp has a group, four adjacent elements a lane.
+constexpr int kMomentGroup = 128, kMomentWidth = kMomentGroup / kWarpSize;
 
 // log2 of a normal positive number within 3e-5; 0 at 1.
 __device__ __forceinline__ float log2_polynomial(float x)
@@ -75,30 +76,32 @@ template <class T> struct MomentCode
     }
 
     // Replaces elements as they stand in memory by values.
-    template <int kWidth> static __device__ __forceinline__ void expand(packs::Floats<kWidth>& values, MomentGroup group)
+    static __device__ __forceinline__ void expand(packs::Floats<kMomentWidth>& values, MomentGroup group)
     {
         const float top = log2_polynomial(kMaximum);
         #pragma unroll
-        for (int i = 0; i < kWidth; ++i)
+        for (int i = 0; i < kMomentWidth; ++i)
         {
             const float power = __fmul_rn(__fadd_rn(log2_polynomial(fabsf(values[i])), -top), group.root);
-            values[i] = values[i] == 0.0f ? 0.0f : copysignf(__fmul_rn(group.amax, exp2_polynomial(power)), values[i]);
+            const float value = copysignf(__fmul_rn(group.amax, exp2_polynomial(power)), values[i]);
+            values[i] = values[i] == 0.0f ? 0.0f : value;
         }
     }
 
-    // Replaces values by what is rounded to T, and returns their group: called by a converged warp whose lanes have kWidth adjacent elements each. A group with a number that
-    // is not finite stays as it was, and what exceeds its amax becomes that.
-    template <int kWidth> static __device__ __forceinline__ MomentGroup compress(packs::Floats<kWidth>& values, MomentGroup group)
+    // Replaces values by what is rounded to T, and returns their group: called by a converged warp. A group with a number that is not finite stays as it was, and what exceeds
+    // its amax becomes that.
+    static __device__ __forceinline__ MomentGroup compress(packs::Floats<kMomentWidth>& values, MomentGroup group)
     {
         // Zero is no smallest number: less one it is the largest integer.
         u32 most = 0, least = 0xFFFFFFFFu;
         #pragma unroll
-        for (int i = 0; i < kWidth; ++i)
+        for (int i = 0; i < kMomentWidth; ++i)
         {
             most = max(most, magnitude(values[i]));
             least = min(least, magnitude(values[i]) - 1u);
         }
-        reduce<kMomentGroup / kWidth>(most, least);
+        most = __reduce_max_sync(kAllLanes, most);
+        least = __reduce_min_sync(kAllLanes, least);
         if (most < 0x7F800000u)
         {
             group.amax = __uint_as_float(most);
@@ -107,11 +110,12 @@ template <class T> struct MomentCode
         }
         const float inverse = __frcp_rn(group.amax), k = __frcp_rn(group.root), top = log2_polynomial(kMaximum);
         #pragma unroll
-        for (int i = 0; i < kWidth; ++i)
+        for (int i = 0; i < kMomentWidth; ++i)
         {
             const u32 bits = min(magnitude(values[i]), __float_as_uint(group.amax));
             const float power = fmaxf(__fmaf_rn(k, log2_polynomial(ratio(bits, inverse)), top), kLow);
-            values[i] = bits == 0 ? 0.0f : copysignf(exp2_polynomial(power), values[i]);
+            const float stored = copysignf(exp2_polynomial(power), values[i]);
+            values[i] = bits == 0 ? 0.0f : stored;
         }
         return group;
     }
@@ -119,22 +123,6 @@ template <class T> struct MomentCode
 private:
     // Beside a group's largest number; what is smaller than 2^-64 of it is below all exponents of the format anyway, and subnormal quotients stay out of the logarithm.
     static __device__ __forceinline__ float ratio(u32 bits, float inverse) { return fmaxf(__fmul_rn(__uint_as_float(bits), inverse), 5.42101086e-20f); }
-
-    template <int kLanes> static __device__ __forceinline__ void reduce(u32& most, u32& least)
-    {
-        if constexpr (kLanes == kWarpSize)
-        {
-            most = __reduce_max_sync(kAllLanes, most);
-            least = __reduce_min_sync(kAllLanes, least);
-        }
-        else
-            #pragma unroll
-            for (int distance = kLanes / 2; distance > 0; distance /= 2)
-            {
-                most = max(most, __shfl_xor_sync(kAllLanes, most, distance));
-                least = min(least, __shfl_xor_sync(kAllLanes, least, distance));
-            }
-    }
 };
 
 }  // namespace fp8lm::optim

@@ -43,8 +43,8 @@ private:
     // A stretch of the tensors of a segment, and what turns their numbers into values.
     template <class W, class G> struct Tensors
     {
-        // With it a warp's access to each tensor is one stretch of memory, with at most 16 bytes a thread.
-        static constexpr int kWidth = sizeof(W) == 4 || sizeof(G) == 4 || sizeof(First) == 4 || sizeof(Second) == 4 ? 4 : 8;
+        // With it a warp's access to each tensor is one stretch of memory, with at most 16 bytes a thread, and of moments in groups one group.
+        static constexpr int kWidth = sizeof(W) == 4 || sizeof(G) == 4 || sizeof(First) == 4 || sizeof(Second) == 4 || kGroups ? 4 : 8;
 
         // Packs of each tensor on their way to a thread: two where FP8 makes them short, and two fit into the registers of four blocks.
         static constexpr int kUnroll = !kGroups && kIsFp8<First> && sizeof(W) + sizeof(G) + sizeof(First) + sizeof(Second) <= 6 ? 2 : 1;
@@ -142,18 +142,13 @@ private:
             use(i, tensors.fetch(i));
     }
 
-    // use(i, packs, inside) by whole warps, for what the lanes that share a group exchange: those behind the end of the stretch have zeros.
+    // use(i, packs, inside) by whole warps, for what the lanes that share a group exchange: those behind the end of the stretch have its last elements once more, which changes no
+    // maximum and no minimum of their group.
     template <class T, class Use> static __device__ __forceinline__ void sweep_warps(const T& tensors, int elements, Use use)
     {
         const int lane = threadIdx.x % kWarpSize * T::kWidth;
         for (int i = threadIdx.x * T::kWidth; i - lane < elements; i += kThreads * T::kWidth)
-        {
-            typename T::Packs packs{};
-            if (i < elements)
-                packs = tensors.fetch(i);
-            __syncwarp();
-            use(i, packs, i < elements);
-        }
+            use(i, tensors.fetch(min(i, elements - T::kWidth)), i < elements);
     }
 
 public:
