@@ -55,15 +55,17 @@ internal static class Program
     private static void Run(Options options, StreamWriter results)
     {
         using var pool = new CpuPool();
-        using var training = new ReplicaTraining(options, pool);
-        var statistics = new ScalingStatistics(training.Linears);
         (string Name, AutomaticScalingOptions Options)[] automatic =
         [
             ("Automatic, 1e-3", new() { DoublingSteps = options.Doubling, Threshold = 1e-3 }),
             ("Automatic", new() { DoublingSteps = options.Doubling }),
         ];
+        using var training = new ReplicaTraining(options, new GradientReductionOptions { Automatic = automatic[^1].Options }, pool);
+        var statistics = new ScalingStatistics(training.Linears);
+
+        // The last one trains.
         (string Name, GradientReducer Reducer)[] settled =
-            [.. options.Replicas.SelectMany(n => automatic.Select(a => (a.Name, Reducer(n, GradientScaling.Automatic, sums[0], a.Options))))];
+            [.. options.Replicas.SelectMany(n => automatic.Select(a => (a.Name, Reducer(n, GradientScaling.Automatic, sums[0], a.Options)))).SkipLast(1), (automatic[^1].Name, training.Reducer)];
         long start = Stopwatch.GetTimestamp();
         for (int step = 1; step <= options.Steps; step++)
         {
@@ -73,12 +75,12 @@ internal static class Program
                 Measure();
             }
 
-            foreach ((_, GradientReducer reducer) in settled)
+            foreach ((_, GradientReducer reducer) in settled.SkipLast(1))
             {
                 Reduce(reducer);
             }
 
-            training.Optimize(settled[^1].Reducer.Mean);
+            training.Optimize();
             if (step % MuInterval == 0 || step == 1)
             {
                 foreach ((string name, GradientReducer reducer) in settled)

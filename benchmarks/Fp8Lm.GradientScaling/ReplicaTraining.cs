@@ -10,7 +10,7 @@ using TinyGpt;
 
 namespace Fp8Lm.ScalingBench;
 
-/// <summary>A small GPT on real text, one sequence per replica and step, gradients in F32 on the CPU.</summary>
+/// <summary>A small GPT on real text, one sequence per replica and step, gradients in F32 on the CPU; what FP8-LM moves in FP8 is reduced in it.</summary>
 internal sealed class ReplicaTraining : IDisposable
 {
     private static readonly TrainerOptions schedule = new() { LearningRate = 2e-3f, WarmupSteps = 20, Schedule = ScheduleKind.WarmupStableDecay };
@@ -21,11 +21,10 @@ internal sealed class ReplicaTraining : IDisposable
     private readonly ByteCorpus corpus;
     private readonly SequenceSource data;
     private readonly StepBatch batch;
-    private readonly float[][] linears;
-    private readonly float[] rest;
-    private readonly List<Linear> places = [];
+    private readonly ReplicaGradients replicas;
+    private readonly float[][][] gradients;
 
-    public ReplicaTraining(Options options, CpuPool pool)
+    public ReplicaTraining(Options options, GradientReductionOptions reduction, CpuPool pool)
     {
         this.options = options;
         program = Gpt.Definition.Program("Fp32");
@@ -36,23 +35,16 @@ internal sealed class ReplicaTraining : IDisposable
         program.CastWeights(session);
         corpus = CorpusLoader.Load([], Console.Error.WriteLine);
         data = new SequenceSource(corpus, options.Sequence, options.Seed, shuffle: true);
-        batch = new StepBatch(dims, 1, 256);
-        rest = new float[session.ParameterElements];
+        batch = new StepBatch(dims, Replicas, 256);
 
         // What FP8-LM moves in FP8: the matrices of the blocks. Everything else stays in high precision (fact sheet 1.4).
-        for (int layer = 0; layer < options.Layers; layer++)
+        replicas = new ReplicaGradients(
+            session, Replicas, ReductionOrder.Ring, reduction, place => Gpt.Definition.Parameters[place.Parameter] is { Repeated: true } parameter && parameter.Shape(dims).Length == 2)
         {
-            for (int p = 0; p < Gpt.Definition.Parameters.Length; p++)
-            {
-                ParameterInfo parameter = Gpt.Definition.Parameters[p];
-                if (parameter.Repeated && parameter.Shape(dims).Length == 2)
-                {
-                    places.Add(new Linear(layer, parameter.InstanceName(layer), p, (int)parameter.Elements(dims)));
-                }
-            }
-        }
-
-        linears = [.. Enumerable.Range(0, Replicas).Select(_ => new float[places.Sum(l => l.Elements)])];
+            Seen = (replica, tensor, values) => values.CopyTo(gradients![replica][tensor]),
+        };
+        Linears = replicas.Travelling;
+        gradients = [.. Enumerable.Range(0, Replicas).Select(_ => Linears.Select(l => new float[l.Elements]).ToArray())];
         ParameterCount = plan.ParameterCount;
     }
 
@@ -62,54 +54,39 @@ internal sealed class ReplicaTraining : IDisposable
 
     public string Data => corpus.Fingerprint;
 
-    public IReadOnlyList<Linear> Linears => places;
+    /// <summary>The matrices of the transformer blocks, layer by layer.</summary>
+    public IReadOnlyList<GradientPlace> Linears { get; }
 
-    public IReadOnlyList<GradientTensor> Tensors => [.. places.Select(l => new GradientTensor(l.Name, l.Elements))];
+    public IReadOnlyList<GradientTensor> Tensors => [.. Linears.Select(l => new GradientTensor(l.Name, l.Elements))];
+
+    /// <summary>What reduces the gradients that train.</summary>
+    public GradientReducer Reducer => replicas.Reducer!;
 
     /// <summary>The gradient of one replica.</summary>
-    public ReadOnlySpan<float> Gradient(int replica, int tensor) => linears[replica].AsSpan(places.Take(tensor).Sum(l => l.Elements), places[tensor].Elements);
+    public ReadOnlySpan<float> Gradient(int replica, int tensor) => gradients[replica][tensor];
 
     /// <summary>Computes the gradients of all replicas for a step, counted from 1.</summary>
     /// <returns>The mean loss.</returns>
-    public unsafe double ComputeGradients(int step)
+    public double ComputeGradients(int step)
     {
-        Array.Clear(rest);
-        double loss = 0;
+        batch.Read(data, (step - 1L) * Replicas);
+        session.WriteState(State(step));
         for (int replica = 0; replica < Replicas; replica++)
         {
-            batch.Read(data, ((step - 1L) * Replicas) + replica);
-            session.WriteState(State(step));
-            session.Clear(session.GradientArena, session.ParameterElements * sizeof(float));
-            batch.Load(session, 0);
+            session.ClearGradients();
+            batch.Load(session, replica);
             program.TrainMicroBatch(session);
-            StepState state = session.ReadState();
-            loss += state.LossSum / state.WeightSum / Replicas;
-            int offset = 0;
-            foreach (Linear linear in places)
-            {
-                new ReadOnlySpan<float>((void*)session.Gradient(linear.Parameter, linear.Layer), linear.Elements).CopyTo(linears[replica].AsSpan(offset));
-                offset += linear.Elements;
-            }
-
-            var all = new ReadOnlySpan<float>((void*)session.GradientArena, rest.Length);
-            for (int i = 0; i < rest.Length; i++)
-            {
-                rest[i] += all[i] / Replicas;
-            }
+            replicas.Take(replica);
         }
 
-        return loss;
+        StepState state = session.ReadState();
+        return state.LossSum / state.WeightSum;
     }
 
     /// <summary>Takes the optimizer step with the FP8 mean of the matrices and the F32 mean of everything else.</summary>
-    public unsafe void Optimize(GradientPayload mean)
+    public void Optimize()
     {
-        session.Write<float>(rest, session.GradientArena);
-        for (int t = 0; t < places.Count; t++)
-        {
-            mean.Read(t, new Span<float>((void*)session.Gradient(places[t].Parameter, places[t].Layer), places[t].Elements));
-        }
-
+        replicas.Reduce();
         program.Optimize(session);
         if (session.ReadState().SkipStep != 0)
         {
@@ -133,12 +110,9 @@ internal sealed class ReplicaTraining : IDisposable
         BiasCorrection1 = (float)(1 - Math.Pow(0.9, step)),
         BiasCorrection2 = (float)(1 - Math.Pow(0.95, step)),
         MaxGradientNorm = 1f,
-        LossScale = (float)(1 / batch.WeightSum),
+        LossScale = (float)(Replicas / batch.WeightSum),
         SeedLow = (uint)options.Seed,
         MicroStep = (uint)step,
         Training = 1,
     };
 }
-
-/// <summary>A matrix of a transformer block.</summary>
-internal sealed record Linear(int Layer, string Name, int Parameter, int Elements);

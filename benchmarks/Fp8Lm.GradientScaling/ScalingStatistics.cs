@@ -2,11 +2,12 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using Fp8Lm.Collectives;
+using Fp8Lm.Training;
 
 namespace Fp8Lm.ScalingBench;
 
 /// <summary>Means over tensors and measured steps of what a way to reduce has done, per transformer block.</summary>
-internal sealed class ScalingStatistics(IReadOnlyList<Linear> linears)
+internal sealed class ScalingStatistics(IReadOnlyList<GradientPlace> linears)
 {
     private readonly Dictionary<(int Replicas, string Scaling, string Sum, int Block), Sums> table = [];
 
@@ -14,7 +15,7 @@ internal sealed class ScalingStatistics(IReadOnlyList<Linear> linears)
     {
         for (int t = 0; t < numerics.Count; t++)
         {
-            var key = (replicas, scaling, sum, linears[t].Layer);
+            var key = (replicas, scaling, sum, (int)linears[t].Layer);
             if (!table.TryGetValue(key, out Sums? sums))
             {
                 table.Add(key, sums = new Sums());

@@ -34,6 +34,9 @@ internal static class RecordedKernels
         ["gpt_backward_blocks_down_dgrad"] = (18, 2, 0),
     };
 
+    /// <summary>When the profile was taken, weight gradients were F32.</summary>
+    private const int GradientBytesThen = sizeof(float);
+
     /// <summary>The products among them, with the epilogues that were measured.</summary>
     public static IEnumerable<(Kernel Measured, LinearProduct Product, GemmGeometry Geometry)> Products =>
         from kernel in All
@@ -42,6 +45,7 @@ internal static class RecordedKernels
         where info.Name == kernel.Name
         let then = EpiloguesThen.TryGetValue(info.Name, out (int Operations, int Load, int Store) e)
             ? product with { Epilogue = product.Epilogue with { Operations = e.Operations, LoadBytes = e.Load, StoreBytes = e.Store } }
+            : product.Role == GemmRole.Wgrad ? product with { Epilogue = product.Epilogue with { LoadBytes = GradientBytesThen, StoreBytes = GradientBytesThen } }
             : product
         select (kernel, then, (GemmGeometry)info.Geometry);
 

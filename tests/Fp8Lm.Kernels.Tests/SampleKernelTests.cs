@@ -3,6 +3,7 @@ using System.Collections.Concurrent;
 using System.Collections.Generic;
 using System.Globalization;
 using System.Linq;
+using System.Text.RegularExpressions;
 using System.Threading.Tasks;
 using Fp8Lm.Cuda;
 using Fp8Lm.Cuda.Jit;
@@ -15,7 +16,7 @@ namespace Fp8Lm.Kernels.Tests;
 /// What can be said about emitted kernels without a GPU: every one compiles for sm_90a at every declared size and recipe, keeps its values in
 /// registers, does not make ptxas serialise its tensor cores, and uses them where it should.
 /// </summary>
-public sealed class SampleKernelTests
+public sealed partial class SampleKernelTests
 {
     // A text with the same defines is the same kernel, whichever size asks for it.
     private static readonly ConcurrentDictionary<string, string[]> Judged = new(StringComparer.Ordinal);
@@ -64,6 +65,36 @@ public sealed class SampleKernelTests
         });
         Assert.True(problems.IsEmpty, string.Join("\n", problems.Order(StringComparer.Ordinal)));
     }
+
+    /// <summary>In steps that are not sampled counting costs nothing: the machine code is that of the text without it.</summary>
+    [Theory]
+    [InlineData("TransformerEngine")]
+    [InlineData("BlockScaled")]
+    [InlineData("Fp8LmO2")]
+    public void ThePlainFormHasNoTraceOfCounting(string recipe)
+    {
+        if (!KernelCompiler.IsAvailable(out string problem))
+        {
+            Assert.Skip(problem);
+        }
+
+        int compared = 0;
+        foreach (KernelCase kernel in SampleKernels.Of("Gpt", "Tiny", recipe).Where(k => KernelText.Counts(k.Source)))
+        {
+            string without = CountedText().Replace(kernel.Source, "");
+            byte[] machineCode = KernelCompiler.Compile(without, kernel.Defines.Where(d => d != KernelText.CountingDefine).ToArray()).Cubin;
+            bool counts = kernel.Defines.Contains(KernelText.CountingDefine);
+            Assert.DoesNotContain("FP8LM_COUNTED", without, StringComparison.Ordinal);
+            Assert.Equal(!counts, machineCode.AsSpan().SequenceEqual(KernelCompiler.Compile(kernel.Source, kernel.Defines).Cubin));
+            compared++;
+        }
+
+        Assert.True(compared >= 10 && compared % 2 == 0, $"{compared} kernels");
+    }
+
+    // What stands inside has parentheses of its own, at most two deep.
+    [GeneratedRegex(@" ?FP8LM_COUNTED\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)")]
+    private static partial Regex CountedText();
 
     private static IEnumerable<string> Judge(KernelCase kernel)
     {

@@ -26,13 +26,14 @@ internal static class SampleKernels
         Parity.Models.ReductionOps.Definition, Parity.Models.ViewOps.Definition,
     ];
 
-    /// <summary>Distinct kernels of a model at one size with one recipe, as a session would compile them.</summary>
+    /// <summary>Distinct kernels of a model at one size with one recipe, as a session would compile them; those that cast to FP8 in both forms.</summary>
     public static IEnumerable<KernelCase> Of(string model, string size, string recipe)
     {
         ModelDefinition definition = Samples.Concat(Coverage).Single(m => m.Name == model);
         DimBinding dims = Bind(definition, definition.Sizes.Single(s => s.Name == size));
         IReadOnlyList<string> defines = CudaSession.Defines(definition, dims);
-        return definition.Program(recipe).Kernels.Select(info => new KernelCase(info.CudaSource, [.. KernelText.Of(info.CudaSource, defines).Defines], info, OperandOf(info)));
+        return definition.Program(recipe).Kernels.SelectMany(info => (KernelText.Counts(info.CudaSource) ? (IReadOnlyList<string>[])[defines, [.. defines, KernelText.CountingDefine]] : [defines])
+            .Select(form => new KernelCase(info.CudaSource, [.. KernelText.Of(info.CudaSource, form).Defines], info, OperandOf(info))));
     }
 
     /// <summary>The small size as it trains in the sample; the others as in pre-training, as far as the model's positions reach.</summary>

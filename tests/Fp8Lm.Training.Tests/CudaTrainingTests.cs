@@ -5,6 +5,7 @@ using Fp8Lm.Checkpoints;
 using Fp8Lm.Cuda;
 using Fp8Lm.Data;
 using Fp8Lm.Execution;
+using Fp8Lm.Numerics;
 using Fp8Lm.Training.Tests.Generated;
 using Xunit;
 
@@ -61,6 +62,68 @@ public sealed class CudaTrainingTests : IDisposable
         Assert.Equal(waiting.Messages, queued.Messages);
         Assert.Equal(waiting.Steps.Select(s => (s.LossScale, Numbers(s))), queued.Steps.Select(s => (s.LossScale, Numbers(s))));
         Assert.Equal(waitingBytes, queuedBytes);
+    }
+
+    /// <summary>Counting on sampled steps, captured or waited for, leaves the bytes of a run that does not count, and reports the same.</summary>
+    [Theory]
+    [InlineData("TransformerEngine")]
+    [InlineData("TransformerEngineCurrent")]
+    [InlineData("BlockScaled")]
+    [InlineData("Rowwise")]
+    [InlineData("Fp8LmO2")]
+    public void Counted_steps_write_the_bytes_of_a_run_that_does_not_count(string recipe)
+    {
+        (_, byte[] plain) = Train(recipe, -1, session => session);
+        (RecordingObserver queued, byte[] queuedBytes) = Train(recipe, -1, session => session, numerics: 3);
+        (RecordingObserver waiting, byte[] waitingBytes) = Train(recipe, -1, session => new Waiting(session), numerics: 3);
+
+        Assert.Equal(plain, queuedBytes);
+        Assert.Equal(plain, waitingBytes);
+        Assert.Equal(Enumerable.Range(1, 8).Select(i => 3L * i), queued.Casts.Select(c => c.Step).Distinct());
+        Assert.Equal(waiting.Casts, queued.Casts);
+        Assert.All(queued.Casts, c => Assert.True(c.Numerics is { NonFinite: 0, SignalToNoise: > 15 and < 60 }, c.ToString()));
+    }
+
+    /// <summary>Equal masters are cast to equal bytes, so both back ends count the same; sums of squares are added in another order.</summary>
+    [Theory]
+    [InlineData("TransformerEngine")]
+    [InlineData("BlockScaled")]
+    [InlineData("Rowwise")]
+    public void Casts_of_weights_count_what_the_CPU_counts(string recipe)
+    {
+        if (CudaDevice.Find(out string problem) is not { } device)
+        {
+            Assert.Skip(problem);
+            return;
+        }
+
+        MemoryPlan plan = MemoryPlan.Create(Drawn.Definition, Drawn.Definition.Program(recipe), new DimBinding([2, 32, .. Drawn.Definition.Sizes[0].Values]), checkpointing: false);
+        using var pool = new Cpu.CpuPool(2);
+        using var cpu = new CpuSession(plan, pool);
+        using var gpu = new CudaSession(plan, device);
+        CastReport[] Count(Session session)
+        {
+            ParameterInitializer.Initialize(session, Drawn.Definition, 3);
+            float[] scales = [.. Enumerable.Repeat(2000f, (int)session.ScaleSlots)];
+            session.Write<float>(scales, session.ScaleArena);
+            using (CastCounting.Begin(session, counts: true))
+            {
+                plan.Program.CastWeights(session);
+            }
+
+            return [.. CastReport.Of(1, plan, session.Read<CastStatistics>(session.Workspace(WorkspacePart.CastStatistics), plan.CastSlots))];
+        }
+
+        CastReport[] expected = Count(cpu), actual = Count(gpu);
+        Assert.Equal(8, expected.Length);
+        Assert.Equal(expected.Select(WithoutSums), actual.Select(WithoutSums));
+        Assert.All(expected.Zip(actual), pair =>
+        {
+            Assert.Equal(pair.First.Numerics.Signal, pair.Second.Numerics.Signal, 1e-5 * pair.First.Numerics.Signal);
+            Assert.Equal(pair.First.Numerics.Noise, pair.Second.Numerics.Noise, 1e-5 * pair.First.Numerics.Noise);
+        });
+
+        static CastReport WithoutSums(CastReport report) => report with { Numerics = report.Numerics with { Signal = 0, Noise = 0 } };
     }
 
     /// <summary>
@@ -153,7 +216,7 @@ public sealed class CudaTrainingTests : IDisposable
 
     private static (long, double, float, float) Numbers(StepReport s) => (s.Step, s.Loss, s.LearningRate, s.GradientNorm);
 
-    private (RecordingObserver Observer, byte[] Checkpoint) Train(string recipe, long badStep, Func<Session, Session> wrap)
+    private (RecordingObserver Observer, byte[] Checkpoint) Train(string recipe, long badStep, Func<Session, Session> wrap, long numerics = 0)
     {
         if (CudaDevice.Find(out string problem) is not { } device)
         {
@@ -169,7 +232,7 @@ public sealed class CudaTrainingTests : IDisposable
         using (RunFolder folder = RunFolder.Open(path))
         {
             var trainer = new Trainer(
-                Drawn.Definition, program, wrap(session), Options, new Letters(badStep), new Letters(badStep: -1), folder, observer);
+                Drawn.Definition, program, wrap(session), Options with { NumericsInterval = numerics }, new Letters(badStep), new Letters(badStep: -1), folder, observer);
             trainer.Start();
             trainer.Run(TestContext.Current.CancellationToken);
         }

@@ -3,8 +3,10 @@ using System.Collections.Generic;
 using System.IO;
 using System.Threading;
 using Fp8Lm.Checkpoints;
+using Fp8Lm.Collectives;
 using Fp8Lm.Data;
 using Fp8Lm.Execution;
+using Fp8Lm.Numerics;
 using Fp8Lm.Training.Tests.Fake;
 
 namespace Fp8Lm.Training.Tests;
@@ -50,6 +52,10 @@ internal sealed class RecordingObserver : ITrainingObserver
 
     public List<string> Messages { get; } = [];
 
+    public List<(long Step, IReadOnlyList<ReductionNumerics> Numerics)> Reductions { get; } = [];
+
+    public List<CastReport> Casts { get; } = [];
+
     public Action<StepReport>? Stepped { get; init; }
 
     public Action<string>? Saved { get; init; }
@@ -59,6 +65,10 @@ internal sealed class RecordingObserver : ITrainingObserver
         Steps.Add(report);
         Stepped?.Invoke(report);
     }
+
+    public void OnReduction(long step, IReadOnlyList<ReductionNumerics> numerics) => Reductions.Add((step, numerics));
+
+    public void OnNumerics(IReadOnlyList<CastReport> reports) => Casts.AddRange(reports);
 
     public void OnEvaluation(long step, double loss) => Evaluations.Add((step, loss));
 

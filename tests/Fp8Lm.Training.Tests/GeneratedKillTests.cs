@@ -23,7 +23,8 @@ public sealed class GeneratedKillTests : IDisposable
     [InlineData("Bf16")]
     [InlineData("Fp32")]
     [InlineData("Fp8LmO2")]
-    public async Task A_compiled_model_killed_at_random_moments_resumes_exactly(string recipe)
+    [InlineData("Fp8LmO3", 3)]
+    public async Task A_compiled_model_killed_at_random_moments_resumes_exactly(string recipe, int replicas = 1)
     {
         string data = temporary["text.txt"];
         var words = new Random(5);
@@ -31,7 +32,7 @@ public sealed class GeneratedKillTests : IDisposable
             data, string.Concat(Enumerable.Range(0, 4000).Select(_ => words.Next(1000).ToString(CultureInfo.InvariantCulture) + " ")), TestContext.Current.CancellationToken);
         string Arguments(string run, int save) => string.Join(
             '\n', "--data", data, "--out", temporary[run], "--steps", $"{Steps}", "--save-every", $"{save}", "--eval-every", "7", "--length", "0", "--device", "cpu",
-            "--recipe", recipe, "--accumulate", "2", "--resume");
+            "--recipe", recipe, "--accumulate", "2", "--replicas", $"{replicas}", "--resume");
 
         Assert.Equal(0, await Finish(Arguments("straight", save: 0)));
         var random = new Random(recipe.Length);

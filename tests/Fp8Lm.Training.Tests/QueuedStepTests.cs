@@ -62,6 +62,21 @@ public sealed class QueuedStepTests : IDisposable
         Assert.Equal(straight, Train("broken", queued: true, Options, resume: true).Checkpoint);
     }
 
+    /// <summary>Replicas are reduced on the host, so a device that queues has to wait; a bad micro-batch of one of them is found as one of an accumulated step is.</summary>
+    [Fact]
+    public void Replicas_give_the_same_run_and_messages()
+    {
+        TrainerOptions options = Options with { NonFinite = NonFinitePolicy.Skip, Replicas = 3 };
+        Record at_once = Train("at-once", queued: false, options, poisoned: 39), queued = Train("queued", queued: true, options, poisoned: 39);
+
+        Assert.Equal(at_once, queued, Same);
+        Assert.Equal(0, queued.MostPending);
+        string message = Assert.Single(queued.Observer.Messages);
+        Assert.StartsWith("Step 7: the loss is not finite", message, StringComparison.Ordinal);
+        Assert.Equal(Assert.Single(at_once.Observer.Messages), message);
+        Assert.Equal(Assert.Single(Train("accumulated", queued: false, options with { Replicas = 1, Accumulation = 6 }, poisoned: 39).Observer.Messages), message);
+    }
+
     private static bool Same(Record one, Record other) =>
         one.Checkpoint.AsSpan().SequenceEqual(other.Checkpoint)
         && one.Observer.Evaluations.SequenceEqual(other.Observer.Evaluations)

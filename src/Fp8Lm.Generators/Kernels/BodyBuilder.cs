@@ -115,7 +115,7 @@ internal sealed class BodyBuilder
                     Operand(node.Inputs[0]), node.Data.Format, context.Gradient(program, node.Data.Index), new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, program.Space.Columns, true),
                     null, null, null, null, context.StateScale(program, node.Data.Index, "GradientScale", ElementType.F32, true),
                     context.StateScale(program, node.Data.Index, "GradientInverse", ElementType.F32, true),
-                    context.StateScale(program, node.Data.Index, "GradientAmax", ElementType.U32, false), CurrentScale: true) { KeepsScale = true });
+                    context.StateScale(program, node.Data.Index, "GradientAmax", ElementType.U32, false), CurrentScale: true) { KeepsScale = true, Statistics = context.Statistics(program, node) });
                 break;
             case OpCode.LossRow:
                 stage.Outputs.Add(new RowOutput(Operand(node.Inputs[0]), context.Fixed(program, "row_loss", ElementType.F32, "RowLoss", true), RowIndex));
@@ -157,7 +157,7 @@ internal sealed class BodyBuilder
             operand, node.Data.Format, row, access, transposed, pitch, offset, rowMajor,
             context.Scale(program, node, "Scale", ElementType.F32, node.Data.CurrentScale),
             node.Data.CurrentScale ? context.Scale(program, node, "ScaleInverse", ElementType.F32, true) : null,
-            node.Data.FixedScale ? null : context.Scale(program, node, "Amax", ElementType.U32, true), node.Data.CurrentScale);
+            node.Data.FixedScale ? null : context.Scale(program, node, "Amax", ElementType.U32, true), node.Data.CurrentScale) { Statistics = context.Statistics(program, node) };
     }
 
     // ---- Values -----------------------------------------------------------------------------------------------------------------------

@@ -31,6 +31,9 @@ internal sealed class KernelLowering
             foreach (FusedGroup group in context.Fusion.Of(block))
             {
                 KernelProgram program = lowering.Lower(group, names);
+                List<KernelParam> counting = [.. program.Params.Where(p => p.Counts)];
+                program.Params.RemoveAll(p => p.Counts);
+                program.Params.AddRange(counting);
                 programs.Add(program);
             }
         }
@@ -162,6 +165,10 @@ internal sealed class KernelLowering
         bool casts = node.Op == OpCode.Quantize;
         program.Cast = new GroupedCastProgram(node.Data.Granularity, node.Data.PowerOfTwo, LoweringContext.FormatOf(source.Type), pitch, offset, casts ? node.Data.Format : null,
             casts ? [source, factor, Amax(1), Amax(2), Output(0), Output(1), Output(2), Output(3)] : [source, factor, Output(0), Output(1)]);
+        if (casts)
+        {
+            context.Statistics(program, node);
+        }
     }
 
     private GemmOperand Operand(KernelProgram program, Value value, bool kMajor, string name)

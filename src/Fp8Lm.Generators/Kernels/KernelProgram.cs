@@ -26,6 +26,8 @@ internal enum ElementType
     Segment,
     /// <summary>Elements of several formats.</summary>
     Bytes,
+    /// <summary>Where a cast is counted.</summary>
+    CastStatistics,
     /// <summary>A 64-bit integer, not a pointer.</summary>
     Int64,
 }
@@ -42,6 +44,9 @@ internal sealed record KernelParam(string Name, ElementType Type, string Argumen
     public FixedPoint? Fixed { get; init; }
 
     public bool IsPointer => Type != ElementType.Int64;
+
+    /// <summary>Read by the counting form of the kernel only; such arguments come last, and are zero while casts are not counted.</summary>
+    public bool Counts => Type == ElementType.CastStatistics;
 }
 
 /// <summary>Which index an access starts from.</summary>
@@ -99,6 +104,9 @@ internal sealed record QuantizeOutput(
 {
     /// <summary>A state of the optimizer: its scale is a power of two and stays where the amax says nothing.</summary>
     public bool KeepsScale { get; init; }
+
+    /// <summary>Where the cast is counted.</summary>
+    public KernelParam? Statistics { get; init; }
 }
 
 /// <summary>Records the largest magnitude.</summary>
@@ -149,6 +157,9 @@ internal sealed class KernelProgram(string name, FusedGroup group, Space space)
     public Space Space { get; } = space;
 
     public List<KernelParam> Params { get; } = [];
+
+    /// <summary>Whether it casts to FP8, and so has a form that counts.</summary>
+    public bool Counts => Params.Any(p => p.Counts);
 
     public List<KernelBody> Bodies { get; } = [];
 
@@ -223,7 +234,7 @@ internal sealed record WeightSquares(DimExpr Columns, bool Transposed);
 /// <param name="Pitch">Elements from row to row of what is read.</param>
 /// <param name="Offset">Of its first element in its row: it bounds what is aligned.</param>
 /// <param name="Format">Of the copies; null for an amax.</param>
-/// <param name="Arguments">Of the library kernel in order; null for what nobody wants.</param>
+/// <param name="Arguments">Of the library kernel in order; null for what nobody wants. Behind them stands what counts.</param>
 internal sealed record GroupedCastProgram(
     Granularity Granularity, bool PowerOfTwo, Format Source, DimExpr Pitch, DimExpr Offset, Format? Format, IReadOnlyList<KernelParam?> Arguments);
 

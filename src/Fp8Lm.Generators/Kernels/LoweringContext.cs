@@ -27,6 +27,14 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
 
     public BufferPlan Buffers { get; } = buffers;
 
+    /// <summary>The casts whose numerics can be counted.</summary>
+    public CastTable Casts { get; } = CastTable.Of(graph);
+
+    /// <summary>Names of casts in the emitted class Cast.</summary>
+    public IReadOnlyList<string> CastConstants => castConstants ??= Constants("Cast", Casts.Families.Select(c => c.Name + "_" + c.Role));
+
+    private List<string>? castConstants;
+
     /// <summary>Products that assign weight gradients in the first micro-batch of a step.</summary>
     public IReadOnlyDictionary<int, FusedGroup> FirstGradients { get; } = Kernels.FirstGradients.Of(graph, fusion);
 
@@ -162,6 +170,14 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
             _ => "_amax",
         });
         return Param(program, name, type, $"s.{what}({ScaleName(scale)}, {IndexText(index, family.Loop)})", write);
+    }
+
+    /// <summary>Where a cast is counted.</summary>
+    public KernelParam Statistics(KernelProgram program, Node node)
+    {
+        (int cast, InstanceIndex index) = Casts.Slot(node);
+        CastFamily family = Casts.Families[cast];
+        return Param(program, Leaf(family.Name) + "_casts", ElementType.CastStatistics, $"s.CastStatistics(Cast.{CastConstants[cast]}, {IndexText(index, family.Loop)})", true);
     }
 
     public KernelParam Fixed(KernelProgram program, string name, ElementType type, string source, bool write)

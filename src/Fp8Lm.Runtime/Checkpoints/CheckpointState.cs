@@ -39,6 +39,9 @@ public sealed record CheckpointState
     /// <summary>What the guards of the run have seen and decided: recent losses, skipped steps, rewinds; empty in checkpoints of before there were guards.</summary>
     public IReadOnlyDictionary<string, string> Guards { get; init; } = new Dictionary<string, string>();
 
+    /// <summary>What gradients that are reduced in FP8 over replicas need again; null without such, and in checkpoints of before there were replicas. Not part of <see cref="TrainingCheckpoint.ReadState"/>.</summary>
+    public SavedReduction? Reduction { get; init; }
+
     internal Dictionary<string, string> ToMetadata()
     {
         var metadata = new Dictionary<string, string>(StringComparer.Ordinal)
@@ -60,6 +63,11 @@ public sealed record CheckpointState
         foreach ((string key, string value) in Guards.OrderBy(s => s.Key, StringComparer.Ordinal))
         {
             metadata.Add(GuardPrefix + key, value);
+        }
+
+        foreach ((string key, string value) in Reduction?.Metadata() ?? [])
+        {
+            metadata.Add(key, value);
         }
 
         return metadata;

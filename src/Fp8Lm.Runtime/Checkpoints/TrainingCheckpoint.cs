@@ -10,7 +10,7 @@ namespace Fp8Lm.Checkpoints;
 
 /// <summary>
 /// The state of a training run in one safetensors file. Weights carry their own names, so other tools read the file as a plain model;
-/// moments, FP8 state and the loss scale lie beside them under <c>adam.m.</c>, <c>adam.v.</c>, <c>fp8.</c> and <c>loss_scale</c>. Every tensor has the format in which it is kept: a number is the stored one
+/// moments, FP8 state, the loss scale and factors of gradient reductions lie beside them under <c>adam.m.</c>, <c>adam.v.</c>, <c>fp8.</c>, <c>loss_scale</c> and <c>reduction.</c> (<see cref="SavedReduction"/>). Every tensor has the format in which it is kept: a number is the stored one
 /// times its element of <c>fp8.state_scale_inverse</c> (rows: gradients, weights, first and second moments; a column per instance in the order of the model). Moments in groups have a tensor
 /// <c>fp8.groups.adam.m.</c> or <c>fp8.groups.adam.v.</c> beside them, F32 [elements / 128 rounded up, 2]: with the amax and root of its group, a number is amax (|stored| / maximum)^root with the sign of what is stored.
 /// </summary>
@@ -32,7 +32,7 @@ public static class TrainingCheckpoint
         session.Synchronize();
         IEnumerable<TensorToWrite> tensors = Tensors(session, definition, program, training: true).Concat(LossScaleTensors(session))
             .Select(t => new TensorToWrite(t.Name, t.DataType, t.Shape, (offset, bytes) => session.CopyToHost(t.Address + (nint)offset, bytes)));
-        SafetensorsWriter.Write(path, [.. tensors], state.ToMetadata());
+        SafetensorsWriter.Write(path, [.. tensors, .. state.Reduction?.ToWrite() ?? []], state.ToMetadata());
     }
 
     /// <summary>Reads what a checkpoint says about itself.</summary>
@@ -57,7 +57,7 @@ public static class TrainingCheckpoint
         using SafetensorsFile file = Open(path);
         CheckpointState state = State(file);
         CheckModel(path, state, session, definition);
-
+        state = state with { Reduction = SavedReduction.Read(file) };
         if (!IsOf(state, program))
         {
             Convert(file, session, definition);

@@ -104,6 +104,34 @@ public sealed unsafe class GradientPayload
     }
 
     /// <summary>
+    /// Takes over a gradient that is FP8 already, with a scale of its own: <c>FP8(code * factor)</c>, which is what the cast of its real values with that scale and factor is. Powers of two
+    /// round nothing unless a code leaves the normal range; another factor rounds once more.
+    /// </summary>
+    /// <param name="tensor">Number of the tensor.</param>
+    /// <param name="gradient">Codes in <see cref="Format"/>, as many as the tensor has elements.</param>
+    /// <param name="codeScale">Scale of the codes (<c>real = code / scale</c>), a power of two; not looked at when <paramref name="amax"/> is zero, infinite or NaN.</param>
+    /// <param name="amax">Largest magnitude of the gradient before it was cast; NaN or infinite when an element was.</param>
+    /// <param name="factor">mu, or another factor of the scale; positive.</param>
+    /// <exception cref="ArgumentException">Wrong length, or a scale or factor that is no positive number.</exception>
+    public void Cast(int tensor, ReadOnlySpan<byte> gradient, float codeScale, float amax, float factor)
+    {
+        CheckLength(tensor, gradient.Length);
+        CheckFactor(tensor, factor);
+        amaxBits[tensor] = BitConverter.SingleToUInt32Bits(amax) & 0x7FFFFFFF;
+        float ratio = factor;
+        if (amax > 0f && float.IsFinite(amax))
+        {
+            CheckFactor(tensor, codeScale);
+            baseScale[tensor] = Math.Clamp(codeScale, BaseScaleRange.Least, BaseScaleRange.Most);
+            ratio *= baseScale[tensor] / codeScale;
+        }
+
+        scale[tensor] = baseScale[tensor] * factor;
+        gradient.CopyTo(Tensor(tensor));
+        counts[tensor] = PayloadKernels.Requantise(pool, Format, Address + Layout.Offsets[tensor], gradient.Length, ratio);
+    }
+
+    /// <summary>
     /// Goes over to another base scale with the factor as it is. Both are powers of two, so codes that stay normal change in their exponent only. Nothing is
     /// read when the scale is that already.
     /// </summary>

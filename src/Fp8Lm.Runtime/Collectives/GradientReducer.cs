@@ -37,7 +37,7 @@ public sealed record GradientReductionOptions
 
 /// <summary>
 /// FP8-LM's gradient reduction (paper, section 2.1; fact sheet 2.3) for the ranks of this process: each gradient is cast with a scale of its own times mu; the
-/// ranks agree on the smallest scale, requantise, and sum; the mean lies in the scale. Use: <see cref="Cast"/> every gradient of every local rank, then
+/// ranks agree on the smallest scale, requantise, and sum; the mean lies in the scale. Use: <see cref="Cast(int, int, ReadOnlySpan{float})"/> every gradient of every local rank, then
 /// <see cref="Reduce"/>, then read <see cref="Mean"/>.
 /// </summary>
 public sealed unsafe class GradientReducer
@@ -92,7 +92,7 @@ public sealed unsafe class GradientReducer
     public GradientPayload Mean => payloads[0];
 
     /// <summary>
-    /// Whether the mean is compared with one in F64: 8 bytes per element and a pass, so set it in sampled steps, before the first <see cref="Cast"/> of a step.
+    /// Whether the mean is compared with one in F64: 8 bytes per element and a pass, so set it in sampled steps, before the first <see cref="Cast(int, int, ReadOnlySpan{float})"/> of a step.
     /// </summary>
     public bool Measure { get; set; }
 
@@ -104,16 +104,33 @@ public sealed unsafe class GradientReducer
     /// <exception cref="InvalidOperationException">The gradient is in the payload of this step already.</exception>
     public void Cast(int localRank, int tensor, ReadOnlySpan<float> gradient)
     {
-        if (cast[localRank, tensor])
-        {
-            throw new InvalidOperationException($"Gradient {Layout.Tensors[tensor].Name} of rank {transport.FirstLocalRank + localRank} was cast twice; add micro-batches up first, then cast once per step.");
-        }
-
+        CheckOnce(localRank, tensor);
         payloads[localRank].Cast(tensor, gradient, Factors[tensor]);
         cast[localRank, tensor] = true;
         if (Measure)
         {
             AddExact(tensor, gradient);
+        }
+    }
+
+    /// <summary>Puts a gradient that is FP8 already into the payload of a local rank; what <see cref="Measure"/> compares with are the numbers that its codes stand for.</summary>
+    /// <param name="localRank">Number of the rank within this process.</param>
+    /// <param name="tensor">Number of the gradient in the layout.</param>
+    /// <param name="gradient">Codes in the payload's format, as many as the gradient has elements.</param>
+    /// <param name="codeScale">Their scale, a power of two (<c>real = code / scale</c>).</param>
+    /// <param name="amax">Largest magnitude before the cast; NaN or infinite when an element was.</param>
+    /// <exception cref="ArgumentException">Wrong length, or a scale that is no positive number.</exception>
+    /// <exception cref="InvalidOperationException">The gradient is in the payload of this step already.</exception>
+    public void Cast(int localRank, int tensor, ReadOnlySpan<byte> gradient, float codeScale, float amax)
+    {
+        CheckOnce(localRank, tensor);
+        payloads[localRank].Cast(tensor, gradient, codeScale, amax, Factors[tensor]);
+        cast[localRank, tensor] = true;
+        if (Measure)
+        {
+            float[] values = new float[gradient.Length];
+            StateCodec.Decode(gradient, options.Format, 1f / codeScale, values);
+            AddExact(tensor, values);
         }
     }
 
@@ -267,7 +284,7 @@ public sealed unsafe class GradientReducer
 
             numerics[t] = new ReductionNumerics(
                 name, elements, underflow / payloads.Length / elements, (double)top / elements, shares[t], amax[t], Factors[t], scale[t], mean);
-            ReductionMetrics.Publish(numerics[t]);
+            NumericsMetrics.Publish(numerics[t]);
         }
 
         return numerics;
@@ -280,6 +297,14 @@ public sealed unsafe class GradientReducer
         for (int i = 0; i < gradient.Length; i++)
         {
             sum[i] += gradient[i];
+        }
+    }
+
+    private void CheckOnce(int localRank, int tensor)
+    {
+        if (cast[localRank, tensor])
+        {
+            throw new InvalidOperationException($"Gradient {Layout.Tensors[tensor].Name} of rank {transport.FirstLocalRank + localRank} was cast twice; add micro-batches up first, then cast once per step.");
         }
     }
 

@@ -65,7 +65,10 @@ public sealed class ScalingFactors
     private readonly AutomaticScalingOptions options;
     private readonly int ranks;
 
-    // Logarithms: a thousand small steps then are exactly one doubling, whatever the order of halvings among them.
+    /// <summary>Logarithms of mu are multiples of this: far finer than any step of it, and coarse enough that log2(mu) of a saved mu, rounded to it, is the logarithm that was saved.</summary>
+    private static readonly double grid = Math.ScaleB(1, -44);
+
+    // Logarithms: a thousand small steps then are one doubling, whatever the order of halvings among them.
     private readonly double[] exponent;
     private readonly float[] factor;
 
@@ -129,7 +132,13 @@ public sealed class ScalingFactors
         }
     }
 
-    /// <summary>mu of every tensor, exact.</summary>
+    /// <summary>mu of a first step with that many ranks.</summary>
+    internal static double Initial(GradientScaling scaling, int ranks) => GradientScalingRule.Of(scaling).Initial(ranks);
+
+    /// <summary>Whether the factors follow the data.</summary>
+    internal bool Adapts => rule.Adapts;
+
+    /// <summary>mu of every tensor; <see cref="Restore"/> finds the very same logarithms in it.</summary>
     internal double[] Mu() => [.. exponent.Select(e => Math.Pow(2, e))];
 
     /// <summary>Goes on from a checkpoint. mu follows 1/sqrt(N) when the number of ranks has changed.</summary>
@@ -180,7 +189,7 @@ public sealed class ScalingFactors
 
     private void Set(int tensor, double value)
     {
-        exponent[tensor] = rule.Adapts ? Math.Clamp(value, Math.Log2(options.Least), Math.Log2(options.Most)) : value;
+        exponent[tensor] = rule.Adapts ? Math.Round(Math.Clamp(value, Math.Log2(options.Least), Math.Log2(options.Most)) / grid) * grid : value;
         factor[tensor] = (float)Math.Pow(2, exponent[tensor]);
     }
 }

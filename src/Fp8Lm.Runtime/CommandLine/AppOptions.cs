@@ -5,6 +5,7 @@ using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Linq;
 using System.Numerics;
+using Fp8Lm.Collectives;
 using Fp8Lm.Execution;
 using Fp8Lm.Training;
 
@@ -34,7 +35,13 @@ internal sealed class AppOptions
         Steps = Number("--steps", "Optimizer steps at which training ends.", training.Steps, 0L, long.MaxValue);
         ScheduleSteps = Number(
             "--schedule-steps", "Step at which the learning rate reaches its floor; the default is --steps, but not less than the default of --steps.", 0L, 0L, long.MaxValue);
-        Accumulate = Number("--accumulate", "Micro-batches per optimizer step.", training.Accumulation, 1, 1 << 20);
+        Accumulate = Number("--accumulate", "Micro-batches per optimizer step (and replica).", training.Accumulation, 1, 1 << 20);
+        Replicas = Number("--replicas", "Data-parallel replicas to simulate, each with --accumulate micro-batches of its own data a step; 1: none.", training.Replicas, 1, TrainerOptions.MostReplicas);
+        GradientScaling = new("--gradient-scaling")
+        {
+            Description = $"How FP8 gradients of replicas are reduced: {string.Join(", ", ReductionMode.All.Select(m => $"{m.Name} ({m.Meaning})"))}; default: auto. Others are averaged in F32.",
+        };
+        ReductionEvery = Number("--reduction-every", "Steps between those whose reduction over replicas is measured against F64 and printed; 0: never.", training.ReductionInterval, 0L, long.MaxValue);
         LearningRate = Number("--lr", "Largest learning rate.", training.LearningRate, 0f, 1000f);
         Warmup = Number("--warmup", "Steps of linear warm-up.", training.WarmupSteps, 0L, long.MaxValue);
         Schedule = Text("--schedule", "After the warm-up: cosine, wsd (constant, then linear decay) or constant.", ScheduleName(training.Schedule));
@@ -43,6 +50,9 @@ internal sealed class AppOptions
         EvaluateEvery = Number("--eval-every", "Steps between evaluations on held-out data; 0: at the end only.", training.EvaluationInterval, 0L, long.MaxValue);
         EvaluationBatches = Number("--eval-batches", "Micro-batches of held-out data in an evaluation, at most.", training.EvaluationBatches, 1, int.MaxValue);
         SaveEvery = Number("--save-every", "Steps between checkpoints; 0: at the end only.", training.CheckpointInterval, 0L, long.MaxValue);
+        Numerics = Number(
+            "--numerics", "Steps between those whose casts to FP8 are counted into numerics.csv and numerics.svg (underflow, saturation, noise by tensor and layer); 0: never.",
+            training.NumericsInterval, 0L, long.MaxValue);
         Keep = Number("--keep", "Checkpoints to keep.", training.KeepCheckpoints, 1, 1 << 20);
         NonFinite = Text(
             "--non-finite", "When a loss, a gradient or an FP8 amax is not finite: stop or skip the step.", training.NonFinite == NonFinitePolicy.Skip ? "skip" : "stop");
@@ -84,6 +94,12 @@ internal sealed class AppOptions
 
     public Option<int> Accumulate { get; }
 
+    public Option<int> Replicas { get; }
+
+    public Option<string?> GradientScaling { get; }
+
+    public Option<long> ReductionEvery { get; }
+
     public Option<float> LearningRate { get; }
 
     public Option<long> Warmup { get; }
@@ -99,6 +115,8 @@ internal sealed class AppOptions
     public Option<int> EvaluationBatches { get; }
 
     public Option<long> SaveEvery { get; }
+
+    public Option<long> Numerics { get; }
 
     public Option<int> Keep { get; }
 
@@ -127,8 +145,8 @@ internal sealed class AppOptions
 
     public IReadOnlyList<Option> Train =>
     [
-        Recipe, Size, Device, Steps, Resume, Seed, Data, Out, Summary, MicroBatch, Sequence, Accumulate, LearningRate, Warmup, Schedule, ScheduleSteps, WeightDecay, Clip,
-        Checkpointing, EvaluateEvery, EvaluationBatches, SaveEvery, Keep, NonFinite, MaxSkipped, SpikeGuard, MaxRewinds, Prompt, Length, Temperature, TopK,
+        Recipe, Size, Device, Steps, Resume, Seed, Data, Out, Summary, MicroBatch, Sequence, Accumulate, Replicas, GradientScaling, ReductionEvery, LearningRate, Warmup, Schedule, ScheduleSteps,
+        WeightDecay, Clip, Checkpointing, EvaluateEvery, EvaluationBatches, SaveEvery, Numerics, Keep, NonFinite, MaxSkipped, SpikeGuard, MaxRewinds, Prompt, Length, Temperature, TopK,
     ];
 
     public IReadOnlyList<Option> Generate => [From, Device, Prompt, Length, Temperature, TopK, Seed];
@@ -159,6 +177,9 @@ internal sealed class AppOptions
             // A short run is the beginning of the default run, so that it can be resumed to the default length and be the same.
             ScheduleSteps = horizon > 0 ? horizon : Math.Max(steps, training.Steps),
             Accumulation = parsed.GetValue(Accumulate),
+            Replicas = parsed.GetValue(Replicas),
+            Reduction = parsed.GetValue(GradientScaling) is { } scaling ? Choice("--gradient-scaling", scaling, [.. ReductionMode.All.Select(m => (m.Name, m.Options))]) : training.Reduction,
+            ReductionInterval = parsed.GetValue(ReductionEvery),
             LearningRate = parsed.GetValue(LearningRate),
             WarmupSteps = parsed.GetValue(Warmup),
             Schedule = Choice(
@@ -169,6 +190,7 @@ internal sealed class AppOptions
             EvaluationInterval = parsed.GetValue(EvaluateEvery),
             EvaluationBatches = parsed.GetValue(EvaluationBatches),
             CheckpointInterval = parsed.GetValue(SaveEvery),
+            NumericsInterval = parsed.GetValue(Numerics),
             KeepCheckpoints = parsed.GetValue(Keep),
             NonFinite = Choice("--non-finite", parsed.GetValue(NonFinite)!, ("stop", NonFinitePolicy.Stop), ("skip", NonFinitePolicy.Skip)),
             MaxSkippedSteps = parsed.GetValue(MaxSkipped),
@@ -177,6 +199,11 @@ internal sealed class AppOptions
                 ("off", SpikePolicy.Off), ("report", SpikePolicy.Report), ("stop", SpikePolicy.Stop), ("rewind", SpikePolicy.Rewind)),
             MaxRewinds = parsed.GetValue(MaxRewinds),
         };
+        if (chosen.Reduction is not null && chosen.Replicas == 1)
+        {
+            throw new UsageException("--gradient-scaling says how gradients of replicas are reduced, but there is one replica. Add --replicas with a number from 2 to 128.");
+        }
+
         return chosen.SpikeGuard == SpikePolicy.Rewind && chosen.CheckpointInterval == 0
             ? throw new UsageException("--spike-guard rewind goes back to a checkpoint, but --save-every 0 makes none on the way. Use --save-every with a number above 0.")
             : chosen;

@@ -1,4 +1,7 @@
 using System;
+using System.Collections.Generic;
+using Fp8Lm.Collectives;
+using Fp8Lm.Numerics;
 using Fp8Lm.Training;
 using Spectre.Console;
 
@@ -14,6 +17,9 @@ internal sealed class ConsoleProgress(IAnsiConsole console, long steps) : ITrain
 
     /// <summary>Where losses are kept.</summary>
     public LossHistory? History { get; set; }
+
+    /// <summary>Where numerics of casts are kept; null: nowhere.</summary>
+    public NumericsHistory? Numerics { get; set; }
 
     /// <summary>Runs training with the display around it.</summary>
     public T Show<T>(Func<T> train)
@@ -55,6 +61,14 @@ internal sealed class ConsoleProgress(IAnsiConsole console, long steps) : ITrain
         }
     }
 
+    public void OnReduction(long step, IReadOnlyList<ReductionNumerics> numerics) => console.WriteLine(ReductionLine.Of(step, numerics));
+
+    public void OnNumerics(IReadOnlyList<CastReport> reports)
+    {
+        Numerics?.Add(reports);
+        console.WriteLine(NumericsLine.Of(reports));
+    }
+
     public void OnEvaluation(long step, double loss)
     {
         History?.AddEvaluation(step, loss);
@@ -63,10 +77,15 @@ internal sealed class ConsoleProgress(IAnsiConsole console, long steps) : ITrain
 
     public void OnCheckpoint(string path)
     {
-        // The last one is announced at the end; the others would be noise.
+        // The last one is announced at the end; the others would be noise. A run that is killed later leaves the picture up to here.
+        Numerics?.WriteChart();
     }
 
-    public void OnRewind(Rewind rewind) => History?.Rewind(rewind.Checkpoint);
+    public void OnRewind(Rewind rewind)
+    {
+        History?.Rewind(rewind.Checkpoint);
+        Numerics?.Rewind(rewind.Checkpoint);
+    }
 
     public void OnMessage(string message) => console.WriteLine(message);
 }

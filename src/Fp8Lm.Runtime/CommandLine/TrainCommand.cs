@@ -1,7 +1,9 @@
 using System;
 using System.CommandLine;
 using System.IO;
+using System.Linq;
 using Fp8Lm.Checkpoints;
+using Fp8Lm.Collectives;
 using Fp8Lm.Cuda;
 using Fp8Lm.Data;
 using Fp8Lm.Execution;
@@ -22,6 +24,12 @@ internal sealed class TrainCommand(ModelDefinition definition, AppDefaults defau
         ModelProgram program = ModelChoice.Program(definition, parsed.GetValue(options.Recipe)!);
         DimBinding dims = ModelChoice.Bind(size, parsed.GetValue(options.MicroBatch), parsed.GetValue(options.Sequence));
         CheckSizes(program, dims);
+        CheckReduction(program, training);
+        if (training.NumericsInterval > 0 && program.Casts.Count == 0)
+        {
+            Say($"Recipe {program.Recipe} casts nothing to FP8, so --numerics has nothing to count.");
+        }
+
         string? summary = parsed.GetValue(options.Summary);
         CreateFolderOf(summary);
         bool resume = parsed.GetValue(options.Resume);
@@ -35,6 +43,7 @@ internal sealed class TrainCommand(ModelDefinition definition, AppDefaults defau
 
         using ByteCorpus corpus = CorpusLoader.Load(parsed.GetValue(options.Data)!, Say);
         (ITokenSource text, ITokenSource? held) = CorpusLoader.Split(corpus, dims[DimBinding.Sequence], defaults.ValidationFraction);
+        Trainer.CheckReplicas(training, dims, (text.Count - 1) / dims[DimBinding.Sequence]);
         using RunFolder folder = RunFolder.Open(path);
 
         TrainingResult result;
@@ -72,14 +81,27 @@ internal sealed class TrainCommand(ModelDefinition definition, AppDefaults defau
         var progress = new ConsoleProgress(console, training.Steps);
         var trainer = new Trainer(definition, program, session, training, data, validation, folder, progress);
 
+        Introduce(trainer.Replicas, training);
+
         // From here on a signal ends the run with a checkpoint, be it during the first compilation or calibration.
         using var interruption = new Interruption();
         Begin(trainer, resume, folder);
         using var history = new LossHistory(folder.Path, trainer.Step);
         progress.History = history;
+
+        // A run that goes on without counting keeps what there is, but not beyond the step that it goes on from.
+        bool counts = training.NumericsInterval > 0 && program.Casts.Count > 0;
+        using NumericsHistory? numerics = counts || NumericsHistory.Exists(folder.Path) ? new NumericsHistory(folder.Path, $"{definition.Name} {size.Name}, {program.Recipe}: numerics of casts to FP8", trainer.Step) : null;
+        progress.Numerics = numerics;
         TrainingResult result = progress.Show(() => trainer.Run(interruption.Token));
         history.WriteChart($"{definition.Name} {size.Name}, {program.Recipe}: loss");
+        numerics?.WriteChart();
         Conclude(result, history, folder);
+        if (counts)
+        {
+            Say($"Numerics {Path.GetRelativePath(Directory.GetCurrentDirectory(), numerics!.ChartPath)}");
+        }
+
         return result;
     }
 
@@ -114,6 +136,16 @@ internal sealed class TrainCommand(ModelDefinition definition, AppDefaults defau
         Say($"Data: {Units.Count(corpus.Count)} tokens, {corpus.Documents} document{(corpus.Documents == 1 ? "" : "s")}. Run: {folder.Path}");
     }
 
+    private void Introduce(ReplicaGradients? replicas, TrainerOptions training)
+    {
+        if (replicas is not null)
+        {
+            string how = replicas.Reducer is null ? "gradients averaged in F32"
+                : $"gradients of {replicas.Travelling.Count} matrices reduced in FP8 ({ReductionMode.NameOf(training.Reduction ?? new())}), the others averaged in F32";
+            Say($"{replicas.Replicas} replicas, {how}; {Units.Bytes(replicas.Bytes)} of host memory besides.");
+        }
+    }
+
     private void Conclude(TrainingResult result, LossHistory history, RunFolder folder)
     {
         string held = result.ValidationLoss is { } loss ? FormattableString.Invariant($", held-out loss {loss:F4}") : "";
@@ -138,6 +170,17 @@ internal sealed class TrainCommand(ModelDefinition definition, AppDefaults defau
             throw new UsageException(
                 $"Recipe {program.Recipe} needs --micro-batch times --sequence to be a multiple of {alignment} (FP8 rows); "
                 + $"{dims[DimBinding.MicroBatch]} x {dims[DimBinding.Sequence]} is {dims.Tokens}.");
+        }
+    }
+
+    private void CheckReduction(ModelProgram program, TrainerOptions training)
+    {
+        if (training.Reduction is not null && !ReplicaGradients.StoresFp8(program))
+        {
+            string[] others = [.. definition.Recipes.Where(r => ReplicaGradients.StoresFp8(definition.Program(r)))];
+            string advice = others.Length > 0 ? $"use one of the recipes that have: {string.Join(", ", others)}" : "compile the model with a recipe that has, such as Fp8LmO2";
+            throw new UsageException(
+                $"--gradient-scaling says how FP8 gradients are reduced, but recipe {program.Recipe} has no FP8 gradients; its replicas are averaged in F32. Leave --gradient-scaling out, or {advice}.");
         }
     }
 

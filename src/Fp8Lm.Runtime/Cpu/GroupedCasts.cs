@@ -2,6 +2,7 @@ using System;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using Fp8Lm.Execution;
+using Fp8Lm.Numerics;
 
 namespace Fp8Lm.Cpu;
 
@@ -87,9 +88,10 @@ public static unsafe class GroupedCasts
     /// <param name="over">Copy for sums over rows, [rows, columns].</param>
     /// <param name="inverseAlong">Inverse scales of the first copy: of rows [rows], of blocks [column tiles, rows], of squares [row tiles, column tiles].</param>
     /// <param name="inverseOver">Those of the second: of columns [columns], of blocks [row tiles, columns]; squares have only the first.</param>
+    /// <param name="statistics">A <see cref="CastStatistics"/> where casts are counted, those of the first copy if there is one; zero: they are not.</param>
     public static void Cast(
         CpuPool pool, in GroupedSource source, ElementFormat format, ScaleGroups groups, bool powerOfTwo,
-        nint rowAmax, nint columnAmax, nint along, nint over, nint inverseAlong, nint inverseOver)
+        nint rowAmax, nint columnAmax, nint along, nint over, nint inverseAlong, nint inverseOver, nint statistics = 0)
     {
         ArgumentNullException.ThrowIfNull(pool);
         if (format is not (ElementFormat.E4M3 or ElementFormat.E5M2))
@@ -98,7 +100,7 @@ public static unsafe class GroupedCasts
         }
 
         var kernel = new CastTile(
-            Checked(source), format == ElementFormat.E4M3, groups, powerOfTwo, (uint*)rowAmax, (uint*)columnAmax, (byte*)along, (byte*)over, (float*)inverseAlong, (float*)inverseOver);
+            Checked(source), format == ElementFormat.E4M3, groups, powerOfTwo, (uint*)rowAmax, (uint*)columnAmax, (byte*)along, (byte*)over, (float*)inverseAlong, (float*)inverseOver, (CastStatistics*)statistics);
         pool.Run(ref kernel, source.RowTiles * source.ColumnTiles);
     }
 
@@ -147,7 +149,7 @@ public static unsafe class GroupedCasts
     }
 
     private readonly struct CastTile(
-        GroupedSource source, bool isE4M3, ScaleGroups groups, bool powerOfTwo, uint* rowAmax, uint* columnAmax, byte* along, byte* over, float* inverseAlong, float* inverseOver) : ITileKernel
+        GroupedSource source, bool isE4M3, ScaleGroups groups, bool powerOfTwo, uint* rowAmax, uint* columnAmax, byte* along, byte* over, float* inverseAlong, float* inverseOver, CastStatistics* statistics) : ITileKernel
     {
         public void Run(int tile, int worker)
         {
@@ -185,6 +187,7 @@ public static unsafe class GroupedCasts
                 Scales(columns, at.Columns, columnScale, inverseOver == null || (!blocks && at.RowTile > 0) ? null : inverseOver + (blocks ? at.RowTile * source.Columns : 0) + at.Column);
             }
 
+            CastCounter counter = default;
             for (int r = 0; r < at.Rows; r++)
             {
                 long first = ((at.Row + r) * source.Columns) + at.Column;
@@ -201,7 +204,29 @@ public static unsafe class GroupedCasts
                     {
                         Store(over + first + c, value * Vector256.Load(columnScale + c), count);
                     }
+
+                    if (statistics != null)
+                    {
+                        Count(ref counter, value, along != null ? Vector256.Create(rowScale[r]) : Vector256.Load(columnScale + c), count);
+                    }
                 }
+            }
+
+            if (statistics != null)
+            {
+                counter.Flush(statistics, 0f);
+            }
+        }
+
+        private void Count(ref CastCounter counter, Vector256<float> value, Vector256<float> scale, int count)
+        {
+            if (isE4M3)
+            {
+                counter.AddE4M3Partial(value, scale, count);
+            }
+            else
+            {
+                counter.AddE5M2Partial(value, scale, count);
             }
         }
 

@@ -26,6 +26,8 @@ public sealed unsafe class CudaSession : ArenaSession
     private readonly bool check = Environment.GetEnvironmentVariable("FP8LM_CHECK") == "1";
     private readonly nint[] arenas = new nint[Enum.GetValues<ArenaKind>().Length];
     private readonly List<KernelSlot> kernels = [];
+    private KernelSlot?[]? counting;
+    private bool countsCasts;
     private readonly TensorMapTable tensorMaps = new();
     private readonly List<CudaStepRunner> runners = [];
     private readonly Lazy<UploadRing> uploads;
@@ -62,6 +64,21 @@ public sealed unsafe class CudaSession : ArenaSession
 
     /// <summary>What everything runs on.</summary>
     internal CudaContext Context => context;
+
+    /// <inheritdoc/>
+    public override bool CountsCasts
+    {
+        get => countsCasts;
+        set
+        {
+            if (value && counting is null)
+            {
+                counting = LoadCountingKernels();
+            }
+
+            countsCasts = value;
+        }
+    }
 
     /// <summary>Whether launches must not be captured, because each is timed or waited for.</summary>
     internal bool RunsEagerly => check || timer is not null;
@@ -106,7 +123,7 @@ public sealed unsafe class CudaSession : ArenaSession
     public override void Launch(int kernel, params ReadOnlySpan<nint> args)
     {
         ObjectDisposedException.ThrowIf(disposed, this);
-        KernelSlot slot = kernels[kernel];
+        KernelSlot slot = (countsCasts ? counting![kernel] : null) ?? kernels[kernel];
         if (args.Length != slot.Info.Arguments.Length)
         {
             throw new ArgumentException($"Kernel {slot.Info.Name} takes {slot.Info.Arguments.Length} arguments and got {args.Length}.", nameof(args));
@@ -118,7 +135,7 @@ public sealed unsafe class CudaSession : ArenaSession
             for (int i = 0; i < args.Length; i++)
             {
                 parameters[i] = i < slot.Operands.Length
-                    ? tensorMaps.Get(kernel, i, args[i], slot.Operands[i], slot.Info.Name)
+                    ? tensorMaps.Get(slot == kernels[kernel] ? kernel : kernels.Count + kernel, i, args[i], slot.Operands[i], slot.Info.Name)
                     : values + i;
             }
 
@@ -205,7 +222,7 @@ public sealed unsafe class CudaSession : ArenaSession
             uploads.Value.Dispose();
         }
 
-        foreach (KernelSlot slot in kernels)
+        foreach (KernelSlot slot in kernels.Concat((counting ?? []).OfType<KernelSlot>()))
         {
             slot.Kernel.Dispose();
         }
@@ -264,10 +281,30 @@ public sealed unsafe class CudaSession : ArenaSession
         IReadOnlyList<CompiledKernel> compiled = KernelCompiler.CompileAll([.. infos.Select(info => info.CudaSource)], Defines(Plan.Definition, Dims));
         for (int i = 0; i < infos.Count; i++)
         {
-            LoadedKernel kernel = new(context, compiled[i], infos[i].Name, infos[i].Kind);
-            kernels.Add(new KernelSlot(
-                infos[i], kernel, LaunchGrid.Of(infos[i], kernel.Traits, Dims, context.Device.Multiprocessors), Operands(infos[i], kernel.Traits)));
+            kernels.Add(Load(infos[i], compiled[i]));
         }
+    }
+
+    /// <summary>The counting forms of kernels that cast; null for all others. Their arguments are those of the plain form, which leaves the last ones out.</summary>
+    private KernelSlot?[] LoadCountingKernels()
+    {
+        IReadOnlyList<KernelInfo> infos = Plan.Program.Kernels;
+        int[] casts = [.. Enumerable.Range(0, infos.Count).Where(i => KernelText.Counts(infos[i].CudaSource))];
+        IReadOnlyList<CompiledKernel> compiled = KernelCompiler.CompileAll(
+            [.. casts.Select(i => infos[i].CudaSource)], [.. Defines(Plan.Definition, Dims), KernelText.CountingDefine]);
+        var slots = new KernelSlot?[infos.Count];
+        for (int i = 0; i < casts.Length; i++)
+        {
+            slots[casts[i]] = Load(infos[casts[i]], compiled[i]);
+        }
+
+        return slots;
+    }
+
+    private KernelSlot Load(KernelInfo info, CompiledKernel compiled)
+    {
+        LoadedKernel kernel = new(context, compiled, info.Name, info.Kind);
+        return new KernelSlot(info, kernel, LaunchGrid.Of(info, kernel.Traits, Dims, context.Device.Multiprocessors), Operands(info, kernel.Traits));
     }
 
     /// <summary>Layouts of the leading arguments that become tensor maps; FP32 GEMMs take plain pointers.</summary>

@@ -2,6 +2,7 @@ using System;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Fp8Lm.Execution;
+using Fp8Lm.Numerics;
 using Fp8Lm.Training;
 
 namespace Fp8Lm.Cuda;
@@ -30,7 +31,10 @@ internal sealed unsafe class CudaStepRunner : StepRunner
     private readonly int batchBytes;
     private readonly nint input;
     private readonly Slot[] slots = new Slot[MostPending];
-    private CudaGraph? graph;
+    private readonly Form plain = new();
+    private readonly Form counting = new();
+    private readonly int castBytes;
+    private Slot? completedSlot;
     private long queued;
     private long completed;
     private bool disposed;
@@ -46,6 +50,7 @@ internal sealed unsafe class CudaStepRunner : StepRunner
         weights = checked((int)(plan.Offset(WorkspacePart.LabelWeights) - tokens));
         batchBytes = checked((int)(plan.Offset(WorkspacePart.Scale) - tokens));
         int bytes = checked(StateBytes + (microBatches * batchBytes));
+        castBytes = checked((int)(plan.CastSlots * Unsafe.SizeOf<CastStatistics>()));
         input = session.Context.Allocate(bytes);
         for (int i = 0; i < slots.Length; i++)
         {
@@ -60,7 +65,9 @@ internal sealed unsafe class CudaStepRunner : StepRunner
     // Micro-steps follow the state's host part; micro-batches follow, aligned like the workspace.
     private int StateBytes => (int)ArenaLayout.Align(HostBytes + (microBatches * sizeof(uint)));
 
-    public override void Enqueue(in StepState state, StepBatch batch)
+    public override ReadOnlySpan<CastStatistics> Casts => completedSlot is { Counts: true, Casts: { } casts } ? MemoryMarshal.Cast<byte, CastStatistics>(casts.Bytes) : [];
+
+    public override void Enqueue(in StepState state, StepBatch batch, bool counts)
     {
         if (Pending == MostPending)
         {
@@ -71,15 +78,24 @@ internal sealed unsafe class CudaStepRunner : StepRunner
         Slot slot = slots[queued % slots.Length];
         Fill(slot.Input.Bytes, state, batch);
         slot.Input.CopyTo(input, slot.Input.Bytes.Length);
-        if (session.RunsEagerly || queued == 0)
+        Form form = counts ? counting : plain;
+        if (session.RunsEagerly || !form.HasRun)
         {
-            // The first step loads kernels and encodes tensor maps, which a capture must not.
-            Work();
+            // The first step of a form loads kernels and encodes tensor maps, which a capture must not.
+            Work(counts);
+            form.HasRun = true;
         }
         else
         {
-            graph ??= CudaGraph.Capture(session.Context, Work);
-            graph.Launch();
+            form.Graph ??= CudaGraph.Capture(session.Context, () => Work(counts));
+            form.Graph.Launch();
+        }
+
+        slot.Counts = counts && castBytes > 0;
+        if (slot.Counts)
+        {
+            slot.Casts ??= new PinnedMemory(session.Context, castBytes);
+            slot.Casts.CopyFrom(session.Workspace(WorkspacePart.CastStatistics), castBytes);
         }
 
         slot.Report.CopyFrom(session.State, sizeof(StepState));
@@ -91,6 +107,7 @@ internal sealed unsafe class CudaStepRunner : StepRunner
     {
         Slot slot = slots[completed % slots.Length];
         slot.Done.Synchronize();
+        completedSlot = slot;
         completed++;
         return MemoryMarshal.Read<StepState>(slot.Report.Bytes);
     }
@@ -99,6 +116,7 @@ internal sealed unsafe class CudaStepRunner : StepRunner
     {
         session.Synchronize();
         completed = queued;
+        completedSlot = null;
         session.Clear(session.State + SkipOffset, sizeof(uint));
     }
 
@@ -107,7 +125,8 @@ internal sealed unsafe class CudaStepRunner : StepRunner
         if (!disposed)
         {
             disposed = true;
-            graph?.Dispose();
+            plain.Graph?.Dispose();
+            counting.Graph?.Dispose();
             foreach (Slot slot in slots)
             {
                 slot?.Dispose();
@@ -132,8 +151,9 @@ internal sealed unsafe class CudaStepRunner : StepRunner
     }
 
     /// <summary>Everything of a step that runs on the device.</summary>
-    private void Work()
+    private void Work(bool counts)
     {
+        using CastCounting counted = CastCounting.Begin(session, counts);
         session.CopyOnDevice(input, session.State, HostBytes);
         session.Clear(session.State + SumsOffset, sizeof(StepState) - SumsOffset);
         session.ClearGradients();
@@ -147,6 +167,14 @@ internal sealed unsafe class CudaStepRunner : StepRunner
         program.Optimize(session);
     }
 
+    /// <summary>A step with or without counts.</summary>
+    private sealed class Form
+    {
+        public bool HasRun { get; set; }
+
+        public CudaGraph? Graph { get; set; }
+    }
+
     /// <summary>Pinned memory of a step on its way.</summary>
     private sealed class Slot(CudaContext context, int inputBytes) : IDisposable
     {
@@ -156,10 +184,16 @@ internal sealed unsafe class CudaStepRunner : StepRunner
 
         public CudaEvent Done { get; } = new(context);
 
+        public bool Counts { get; set; }
+
+        /// <summary>Statistics of casts, from the first step on that counts them.</summary>
+        public PinnedMemory? Casts { get; set; }
+
         public void Dispose()
         {
             Input.Dispose();
             Report.Dispose();
+            Casts?.Dispose();
             Done.Dispose();
         }
     }

@@ -103,6 +103,9 @@ public abstract class ArenaSession : Session
     /// <inheritdoc/>
     public sealed override nint Amax(int scale, long layer) => Layout.ScaleSlot(WorkspacePart.Amax, scale, layer);
 
+    /// <inheritdoc/>
+    public sealed override nint CastStatistics(int cast, long layer) => CountsCasts && Plan.Training ? Layout.CastSlot(cast, layer) : 0;
+
     /// <summary>Sets the base addresses (memory zeroed by the caller) and writes what is fixed for the session: unit scales and each slot's largest value.</summary>
     protected void Attach(Func<ArenaKind, nint> arenaAddress)
     {

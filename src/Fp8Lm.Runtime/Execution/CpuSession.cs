@@ -85,6 +85,9 @@ public sealed unsafe class CpuSession : ArenaSession
     public override void CopyFromHost(ReadOnlySpan<byte> source, nint destination) => source.CopyTo(new Span<byte>((void*)destination, source.Length));
 
     /// <inheritdoc/>
+    internal override CpuPool HostPool => pool;
+
+    /// <inheritdoc/>
     internal override void WritePieces(nint destination, long bytes, PieceWriter write)
     {
         for (long offset = 0; offset < bytes; offset += PieceBytes)

@@ -58,6 +58,8 @@ public enum WorkspacePart
     Segments,
     /// <summary><see cref="LossScaleState"/>; empty in recipes without loss scaling.</summary>
     LossScale,
+    /// <summary><see cref="Numerics.CastStatistics"/> [slots of all casts].</summary>
+    CastStatistics,
     /// <summary>F32 [groups, 2]: largest magnitude and inverse exponent of every 128 elements of first moments in groups (<see cref="ParameterFormats.Grouped"/>), else empty.</summary>
     FirstGroups,
     /// <summary>The same of second moments.</summary>
@@ -110,7 +112,8 @@ public sealed class MemoryPlan
         Parameters = PlaceParameters();
         ClearedGradients = RangesToClear();
         FirstInstances = CountInstances();
-        (ScaleFirstSlots, ScaleSlots) = PlaceScales();
+        (ScaleFirstSlots, ScaleSlots) = FirstSlots(Program.Scales.Select(s => s.Layers));
+        (CastFirstSlots, CastSlots) = FirstSlots(Program.Casts.Select(c => c.Layers));
         Buffers = PlaceBuffers();
         PlaceWorkspace();
     }
@@ -141,6 +144,12 @@ public sealed class MemoryPlan
 
     /// <summary>Number of scale slots.</summary>
     public long ScaleSlots { get; }
+
+    /// <summary>First slot of each of <see cref="ModelProgram.Casts"/> in <see cref="WorkspacePart.CastStatistics"/>.</summary>
+    public IReadOnlyList<long> CastFirstSlots { get; }
+
+    /// <summary>Number of those slots.</summary>
+    public long CastSlots { get; }
 
     /// <summary>Elements of each parameter arena, alignment included.</summary>
     public long ParameterElements { get; private set; }
@@ -379,17 +388,17 @@ public sealed class MemoryPlan
         return first;
     }
 
-    private (long[] First, long Slots) PlaceScales()
+    private (long[] First, long Slots) FirstSlots(IEnumerable<Func<DimBinding, long>> layers)
     {
-        long[] first = new long[Program.Scales.Count];
+        var first = new List<long>();
         long slots = 0;
-        for (int i = 0; i < first.Length; i++)
+        foreach (Func<DimBinding, long> count in layers)
         {
-            first[i] = slots;
-            slots = checked(slots + Program.Scales[i].Layers(Dims));
+            first.Add(slots);
+            slots = checked(slots + count(Dims));
         }
 
-        return (first, slots);
+        return ([.. first], slots);
     }
 
     private BufferPlacement[] PlaceBuffers()
@@ -466,10 +475,11 @@ public sealed class MemoryPlan
         long states = ScaledStates ? checked(4 * StateInstances * sizeof(float)) : 0;
         long segments = SegmentedStates ? checked(StateInstances * Unsafe.SizeOf<StateSegment>()) : 0;
         long lossScale = Program.LossScaling is null ? 0 : Unsafe.SizeOf<LossScaleState>();
+        long casts = Training ? checked(CastSlots * Unsafe.SizeOf<Numerics.CastStatistics>()) : 0;
         long firstMoments = GroupBytes(ArenaKind.FirstMoment), secondMoments = GroupBytes(ArenaKind.SecondMoment);
         long history = checked(scales * Math.Max(1, Program.Scaling?.HistoryLength ?? 1));
         ReadOnlySpan<long> bytes =
-            [Unsafe.SizeOf<StepState>(), batch, batch, batch, scales, scales, scales, history, scales, ReductionScratchBytes, states, states, states, segments, lossScale,
+            [Unsafe.SizeOf<StepState>(), batch, batch, batch, scales, scales, scales, history, scales, ReductionScratchBytes, states, states, states, segments, lossScale, casts,
             firstMoments, secondMoments];
         long offset = 0;
         for (int part = 0; part < bytes.Length; part++)

@@ -1,4 +1,5 @@
 using System;
+using Fp8Lm.Cpu;
 using Fp8Lm.Training;
 
 namespace Fp8Lm.Execution;
@@ -11,6 +12,8 @@ public abstract class Session : IDisposable
 {
     /// <summary>Largest piece of <see cref="WritePieces"/>: enough that starting all cores on one does not show.</summary>
     private protected const int PieceBytes = 1 << 25;
+
+    private CpuPool? hostPool;
 
     /// <summary>The memory of the session, as planned.</summary>
     public abstract MemoryPlan Plan { get; }
@@ -87,6 +90,17 @@ public abstract class Session : IDisposable
 
     /// <summary>One U32: the bits of the largest magnitude seen this step (an integer maximum keeps NaN and infinity visible).</summary>
     public abstract nint Amax(int scale, long layer);
+
+    /// <summary>
+    /// Whether casts to FP8 are counted by what is queued from now on (<c>docs/numerics.md</c>). Changes no number that is trained; the first time it is turned on, back ends may
+    /// compile the counting forms of their kernels.
+    /// </summary>
+    public virtual bool CountsCasts { get; set; }
+
+    /// <summary>Address of the <see cref="Numerics.CastStatistics"/> of a cast's slot; zero while casts are not counted.</summary>
+    /// <param name="cast">Number of the cast in <see cref="ModelProgram.Casts"/>.</param>
+    /// <param name="layer">Its slot.</param>
+    public virtual nint CastStatistics(int cast, long layer) => 0;
 
     /// <summary>The <see cref="StepState"/>.</summary>
     public abstract nint State { get; }
@@ -170,6 +184,9 @@ public abstract class Session : IDisposable
         }
     }
 
+    /// <summary>Workers on the host for what is computed there; those of a session on the CPU are its own.</summary>
+    internal virtual CpuPool HostPool => hostPool ??= new CpuPool();
+
     /// <summary>How optimizer steps of a program run here.</summary>
     /// <param name="program">The program of the session.</param>
     /// <param name="microBatches">Micro-batches of a step.</param>
@@ -179,6 +196,7 @@ public abstract class Session : IDisposable
     public void Dispose()
     {
         Dispose(true);
+        hostPool?.Dispose();
         GC.SuppressFinalize(this);
     }
 

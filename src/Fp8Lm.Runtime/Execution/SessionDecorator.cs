@@ -1,4 +1,5 @@
 using System;
+using Fp8Lm.Cpu;
 
 namespace Fp8Lm.Execution;
 
@@ -53,6 +54,14 @@ internal abstract class SessionDecorator(Session inner) : Session
         set => inner.GradientsHold = value;
     }
 
+    public override bool CountsCasts
+    {
+        get => inner.CountsCasts;
+        set => inner.CountsCasts = value;
+    }
+
+    public override nint CastStatistics(int cast, long layer) => inner.CastStatistics(cast, layer);
+
     public override nint Workspace(WorkspacePart part) => inner.Workspace(part);
 
     public override nint Scale(int scale, long layer) => inner.Scale(scale, layer);
@@ -72,6 +81,8 @@ internal abstract class SessionDecorator(Session inner) : Session
     public override void CopyToHost(nint source, Span<byte> destination) => inner.CopyToHost(source, destination);
 
     public override void CopyFromHost(ReadOnlySpan<byte> source, nint destination) => inner.CopyFromHost(source, destination);
+
+    internal override CpuPool HostPool => inner.HostPool;
 
     internal override void WritePieces(nint destination, long bytes, PieceWriter write) => inner.WritePieces(destination, bytes, write);
 

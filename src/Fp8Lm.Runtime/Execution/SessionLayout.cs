@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Linq;
+using System.Runtime.CompilerServices;
 
 namespace Fp8Lm.Execution;
 
@@ -74,6 +75,16 @@ public sealed class SessionLayout
         return layer >= 0 && slot < end
             ? Workspace(part) + (nint)(slot * sizeof(float))
             : throw new ArgumentOutOfRangeException(nameof(layer), layer, $"Scale family '{Plan.Program.Scales[scale].Name}' has no such layer.");
+    }
+
+    /// <summary>Address of one slot of the statistics of a cast.</summary>
+    public nint CastSlot(int cast, long layer)
+    {
+        long slot = Plan.CastFirstSlots[cast] + layer;
+        long end = cast + 1 < Plan.CastFirstSlots.Count ? Plan.CastFirstSlots[cast + 1] : Plan.CastSlots;
+        return layer >= 0 && slot < end
+            ? Workspace(WorkspacePart.CastStatistics) + (nint)(slot * Unsafe.SizeOf<Numerics.CastStatistics>())
+            : throw new ArgumentOutOfRangeException(nameof(layer), layer, $"Cast '{Plan.Program.Casts[cast].Name}' has no such layer.");
     }
 
     /// <summary>What lies at an address, for messages: arena, place, and the buffers or the parameter that may be meant.</summary>

@@ -1,3 +1,7 @@
+using System.Collections.Generic;
+using Fp8Lm.Collectives;
+using Fp8Lm.Numerics;
+
 namespace Fp8Lm.Training;
 
 /// <summary>Numbers of one optimizer step.</summary>
@@ -19,6 +23,18 @@ public interface ITrainingObserver
 {
     /// <summary>A step is complete.</summary>
     void OnStep(StepReport report);
+
+    /// <summary>What the reduction over replicas of a sampled step has done, behind <see cref="OnStep"/> of that step (<see cref="TrainerOptions.ReductionInterval"/>).</summary>
+    /// <param name="step">The step.</param>
+    /// <param name="numerics">A record per gradient that travels in FP8.</param>
+    void OnReduction(long step, IReadOnlyList<ReductionNumerics> numerics)
+    {
+    }
+
+    /// <summary>What the casts to FP8 of a sampled step have done, behind <see cref="OnStep"/> of that step (<see cref="TrainerOptions.NumericsInterval"/>).</summary>
+    void OnNumerics(IReadOnlyList<CastReport> reports)
+    {
+    }
 
     /// <summary>The held-out loss after a step.</summary>
     void OnEvaluation(long step, double loss);

@@ -1,5 +1,6 @@
 using System;
 using System.Linq;
+using System.Runtime.InteropServices;
 using System.Threading;
 using System.Threading.Tasks;
 using Fp8Lm.Cpu;
@@ -24,18 +25,29 @@ internal static class ParameterMemory
     /// <summary>The values of an instance in one of the parameter arenas.</summary>
     public static float[] ReadParameter(this Session session, ArenaKind arena, int parameter, long layer)
     {
+        float[] values = new float[session.Plan.Parameters[parameter].Elements];
+        session.ReadParameter(arena, parameter, layer, values);
+        return values;
+    }
+
+    /// <summary>The values of an instance in one of the parameter arenas, into memory of the caller: as many as the parameter has elements.</summary>
+    public static void ReadParameter(this Session session, ArenaKind arena, int parameter, long layer, Span<float> values)
+    {
         ElementFormat format = Format(session, arena, parameter);
+        if (format == ElementFormat.F32)
+        {
+            session.CopyToHost(Address(session, arena, parameter, layer), MemoryMarshal.AsBytes(values));
+            return;
+        }
+
         if (IsGrouped(session, arena, parameter))
         {
-            float[] result = new float[session.Plan.Parameters[parameter].Elements];
-            StateCodec.DecodeGroups(
-                session.Read<byte>(Address(session, arena, parameter, layer), result.Length), format, session.Read<MomentGroup>(GroupAddress(session, arena, parameter, layer), MomentGroup.Count(result.Length)),
-                result);
-            return result;
+            byte[] stored = session.Read<byte>(Address(session, arena, parameter, layer), values.Length);
+            StateCodec.DecodeGroups(stored, format, session.Read<MomentGroup>(GroupAddress(session, arena, parameter, layer), MomentGroup.Count(values.Length)), values);
+            return;
         }
 
         float inverse = format.ScaledMaximum() > 0 ? session.Read<float>(session.StateSlot(WorkspacePart.StateScaleInverse, arena, parameter, layer), 1)[0] : 1f;
-        float[] values = new float[session.Plan.Parameters[parameter].Elements];
         byte[] bytes = new byte[Math.Min(values.Length, PieceElements) * format.Bytes()];
         nint address = Address(session, arena, parameter, layer);
         for (int first = 0; first < values.Length; first += PieceElements)
@@ -43,10 +55,8 @@ internal static class ParameterMemory
             int n = Math.Min(PieceElements, values.Length - first);
             Span<byte> piece = bytes.AsSpan(0, n * format.Bytes());
             session.CopyToHost(address + (nint)((long)first * format.Bytes()), piece);
-            StateCodec.Decode(piece, format, inverse, values.AsSpan(first, n));
+            StateCodec.Decode(piece, format, inverse, values.Slice(first, n));
         }
-
-        return values;
     }
 
     /// <summary>Writes the values of an instance.</summary>

@@ -1,6 +1,7 @@
 using System;
 using System.Collections.Generic;
 using System.Globalization;
+using Fp8Lm.Collectives;
 using Fp8Lm.Execution;
 
 namespace Fp8Lm.Training;
@@ -8,6 +9,9 @@ namespace Fp8Lm.Training;
 /// <summary>What decides the numbers of a run, as text; stored in checkpoints and compared when a run is resumed.</summary>
 internal static class RunSettings
 {
+    /// <summary>The number of replicas, where there are several.</summary>
+    public const string Replicas = "replicas";
+
     public static SortedDictionary<string, string> Describe(TrainerOptions options, Session session, string data)
     {
         var settings = new SortedDictionary<string, string>(StringComparer.Ordinal) { ["data"] = data };
@@ -35,6 +39,22 @@ internal static class RunSettings
             Add("spike_steps", options.SpikeSteps);
             Add("spike_threshold", options.SpikeThreshold);
             Add("spike_window", options.SpikeWindow);
+        }
+
+        if (options.Replicas > 1)
+        {
+            Add(Replicas, options.Replicas);
+            if (ReplicaGradients.StoresFp8(session.Plan.Program))
+            {
+                GradientReductionOptions reduction = options.Reduction ?? new();
+                Add("gradient_scaling", ReductionMode.NameOf(reduction));
+                Add("gradient_sum", reduction.Sum == GradientSum.Fp8 ? options.ReductionOrder.ToString() : "F32");
+                if (reduction.Scaling == GradientScaling.Automatic)
+                {
+                    AutomaticScalingOptions mu = reduction.Automatic;
+                    Add("mu", FormattableString.Invariant($"{mu.Threshold}/{mu.DoublingSteps}/{mu.Interval}/{mu.Least}/{mu.Most}"));
+                }
+            }
         }
 
         if (options.Schedule != ScheduleKind.Constant)

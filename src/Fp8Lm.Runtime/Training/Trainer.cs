@@ -5,6 +5,7 @@ using System.Threading;
 using Fp8Lm.Checkpoints;
 using Fp8Lm.Data;
 using Fp8Lm.Execution;
+using Fp8Lm.Numerics;
 
 namespace Fp8Lm.Training;
 
@@ -26,6 +27,7 @@ public sealed class Trainer
     private readonly StepClock clock;
     private readonly RunGuards guards;
     private readonly Queue<long> begun = new();
+    private readonly ReplicaGradients? replicas;
     private StepRunner? runner;
     private long updates;
     private long tokens;
@@ -63,14 +65,36 @@ public sealed class Trainer
             throw new ArgumentException("SpikeGuard is Rewind, which goes back to a checkpoint, but there is no folder for checkpoints. Give one, or choose another SpikeGuard.", nameof(folder));
         }
 
+        if (options.Reduction is not null && !ReplicaGradients.StoresFp8(program))
+        {
+            throw new ArgumentException($"Reduction says how FP8 gradients of replicas are reduced, but recipe {program.Recipe} stores no gradients in FP8; those are averaged in F32. Leave Reduction null, or use a recipe with FP8 gradients.", nameof(options));
+        }
+
+        CheckReplicas(options, session.Dims, training.SequencesPerEpoch);
         long vocabulary = Vocabulary(definition, session.Dims);
-        batch = new StepBatch(session.Dims, options.Accumulation, vocabulary);
+        batch = new StepBatch(session.Dims, options.MicroBatches, vocabulary);
+        replicas = options.Replicas == 1 ? null : new ReplicaGradients(session, options.Replicas, options.ReductionOrder, options.Reduction ?? new());
         evaluator = validation is null ? null : new Evaluator(program, session, validation, options.EvaluationBatches, vocabulary);
-        clock = new StepClock(session.Dims.Tokens * options.Accumulation);
+        clock = new StepClock(session.Dims.Tokens * options.MicroBatches);
     }
 
     /// <summary>Completed steps.</summary>
     public long Step { get; private set; }
+
+    /// <summary>The gradients of simulated replicas; null without.</summary>
+    internal ReplicaGradients? Replicas => replicas;
+
+    /// <summary>Replicas have different data in a step.</summary>
+    /// <exception cref="DataException">There are not enough sequences for that.</exception>
+    internal static void CheckReplicas(TrainerOptions options, DimBinding dims, long sequences)
+    {
+        long needed = dims[DimBinding.MicroBatch] * options.MicroBatches;
+        if (options.Replicas > 1 && needed > sequences)
+        {
+            throw new DataException(FormattableString.Invariant(
+                $"A step of {options.Replicas} replicas reads {needed} different sequences ({options.Replicas} x {options.Accumulation} micro-batches x {dims[DimBinding.MicroBatch]}); the data has {sequences}, so that replicas would see the same. Use more data, shorter sequences, or fewer replicas."));
+        }
+    }
 
     /// <summary>Tokens that a model can embed.</summary>
     public static long Vocabulary(ModelDefinition definition, DimBinding dims)
@@ -113,13 +137,17 @@ public sealed class Trainer
             observer.OnMessage($"{Path.GetFileName(path)} was trained with {difference}; the run goes on, but not as it would have without the break.");
         }
 
-        Continue(path, state);
+        if (Continue(path, state) is { } mu)
+        {
+            observer.OnMessage(mu);
+        }
+
         started = true;
         return true;
     }
 
-    /// <summary>Takes over a checkpoint whose tensors have been loaded.</summary>
-    private void Continue(string path, CheckpointState state)
+    /// <summary>Takes over a checkpoint whose tensors have been loaded; a sentence about factors of the gradient reduction that are not as they were, else null.</summary>
+    private string? Continue(string path, CheckpointState state)
     {
         Step = state.Step;
         updates = state.Updates;
@@ -131,6 +159,11 @@ public sealed class Trainer
             observer.OnMessage($"{Path.GetFileName(path)} was trained with recipe {state.Recipe}; weights and moments are converted for {program.Recipe}, and scales start anew.");
             Calibrate();
         }
+
+        string? mu = replicas is not null ? replicas.Restore(state.Reduction)
+            : state.Reduction is { } left ? $"has factors of gradient scaling '{left.Mode}' over {left.Ranks} replicas; there are none now, so they are dropped."
+            : null;
+        return mu is null ? null : $"{Path.GetFileName(path)} {mu}";
     }
 
     /// <summary>Trains up to <see cref="TrainerOptions.Steps"/>. Cancellation ends the run after the current step, with a checkpoint.</summary>
@@ -145,7 +178,14 @@ public sealed class Trainer
 
         long evaluated = -1, saved = -1;
         double? validationLoss = null;
-        runner ??= session.CreateStepRunner(program, options.Accumulation);
+        runner ??= replicas is null ? session.CreateStepRunner(program, options.MicroBatches) : new ImmediateStepRunner(session, program, replicas);
+        if (options.NumericsInterval > 0 && program.Casts.Count > 0)
+        {
+            // What has to be compiled for it is compiled now, and not inside a step.
+            session.CountsCasts = true;
+            session.CountsCasts = false;
+        }
+
         while (QueueSteps(cancellation))
         {
             if (CompleteStep() is { } spike && GoBack(spike))
@@ -200,8 +240,13 @@ public sealed class Trainer
         {
             if (!before.TryGetValue(key, out string? old) || old != value)
             {
-                yield return $"{key} = {old ?? "(unknown)"} instead of {value}";
+                yield return $"{key} = {old ?? (key == RunSettings.Replicas ? "1" : "(unknown)")} instead of {value}";
             }
+        }
+
+        if (before.TryGetValue(RunSettings.Replicas, out string? replicas) && !now.ContainsKey(RunSettings.Replicas))
+        {
+            yield return $"{RunSettings.Replicas} = {replicas} instead of 1";
         }
     }
 
@@ -217,11 +262,18 @@ public sealed class Trainer
             long step = Step + runner.Pending + 1;
             begun.Enqueue(StepClock.Now);
             ReadBatch(step);
-            runner.Enqueue(StateOf(step), batch);
+            if (replicas is not null)
+            {
+                replicas.Measure = options.ReductionInterval > 0 && step % options.ReductionInterval == 0;
+            }
+
+            runner.Enqueue(StateOf(step), batch, Counts(step));
         }
 
         return runner.Pending > 0;
     }
+
+    private bool Counts(long step) => options.NumericsInterval > 0 && program.Casts.Count > 0 && step % options.NumericsInterval == 0;
 
     private bool LooksAtWeights(long step) =>
         (evaluator is not null && options.EvaluationInterval > 0 && step % options.EvaluationInterval == 0)
@@ -232,6 +284,7 @@ public sealed class Trainer
     {
         long step = Step + 1;
         StepState state = runner!.Complete();
+        IReadOnlyList<CastReport> casts = runner.Casts.IsEmpty ? [] : CastReport.Of(step, session.Plan, runner.Casts);
         double loss = state.WeightSum <= 0 ? 0 : state.LossSum / state.WeightSum;    // NaN stays
         clock.Add(begun.Dequeue(), loss);
 
@@ -251,11 +304,26 @@ public sealed class Trainer
 
         Step = step;
         updates += state.SkipStep == 0 ? 1 : 0;
-        tokens += session.Dims.Tokens * options.Accumulation;
+        tokens += session.Dims.Tokens * options.MicroBatches;
         observer.OnStep(new StepReport(step, loss, state.LearningRate, state.GradientNorm, tokens, clock.Seconds, clock.RecentRate)
         {
             LossScale = program.LossScaling is null ? null : state.DynamicLossScale,
         });
+        if (replicas is { Measure: true })
+        {
+            observer.OnReduction(step, replicas.Numerics);
+        }
+
+        if (casts.Count > 0)
+        {
+            foreach (CastReport report in casts)
+            {
+                NumericsMetrics.Publish(report);
+            }
+
+            observer.OnNumerics(casts);
+        }
+
         return finite && state.WeightSum > 0 && options.SpikeGuard != SpikePolicy.Off && guards.Spikes.Observe(step, loss) is { } limit
             ? FormattableString.Invariant(
                 $"Step {step}: the loss has a spike. It is {loss:G5}, and has been above {limit:G5} ({options.SpikeThreshold} deviations over the median of {guards.Spikes.Losses.Count} losses) for {options.SpikeSteps} steps, since step {guards.Spikes.Onset}.")
@@ -300,7 +368,7 @@ public sealed class Trainer
 
     private void ReadBatch(long step)
     {
-        long perStep = session.Dims[DimBinding.MicroBatch] * options.Accumulation;
+        long perStep = session.Dims[DimBinding.MicroBatch] * options.MicroBatches;
         batch.Read(training, (step - 1 + guards.LeftOut) * perStep);
     }
 
@@ -338,14 +406,15 @@ public sealed class Trainer
         BiasCorrection1 = (float)(1 - Math.Pow(options.Beta1, updates + step - Step)),
         BiasCorrection2 = (float)(1 - Math.Pow(options.Beta2, updates + step - Step)),
         MaxGradientNorm = options.MaxGradientNorm,
-        LossScale = batch.WeightSum > 0 ? (float)(1 / batch.WeightSum) : 0,
+        // The mean over replicas is the gradient of the whole step, whatever the weights of their labels.
+        LossScale = batch.WeightSum > 0 ? (float)(options.Replicas / batch.WeightSum) : 0,
         SeedLow = (uint)options.Seed,
         SeedHigh = (uint)(options.Seed >> 32),
         MicroStep = MicroStep(step, 0),
         Training = 1,
     };
 
-    private uint MicroStep(long step, int micro) => unchecked((uint)(((step - 1) * options.Accumulation) + micro));
+    private uint MicroStep(long step, int micro) => unchecked((uint)(((step - 1) * options.MicroBatches) + micro));
 
     /// <summary>The loss scale was too large; the device has halved it. Steps queued behind have changed nothing, and are queued again with the right number of updates.</summary>
     private void Overflowed(long step, StepState state)
@@ -367,7 +436,7 @@ public sealed class Trainer
         begun.Clear();
         ReadBatch(step);
         var search = new NonFiniteSearch(definition, program, session);
-        string where = search.Describe(options.Accumulation, stale, micro =>
+        string where = search.Describe(options.MicroBatches, stale, micro =>
         {
             session.WriteState(StateOf(step) with { MicroStep = MicroStep(step, micro) });
             batch.Load(session, micro);
@@ -420,6 +489,7 @@ public sealed class Trainer
             Tokens = tokens,
             Settings = Settings(),
             Guards = guards.Save(),
+            Reduction = replicas?.Save(),
         };
         string path = folder!.CheckpointPath(Step);
         TrainingCheckpoint.Save(path, session, definition, program, state);

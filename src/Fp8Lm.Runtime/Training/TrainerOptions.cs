@@ -1,4 +1,5 @@
 using System;
+using Fp8Lm.Collectives;
 
 namespace Fp8Lm.Training;
 
@@ -44,8 +45,29 @@ public sealed record TrainerOptions
     /// <summary>Step at which the schedule reaches its floor; 0: <see cref="Steps"/>. Runs that are to be equal need equal horizons.</summary>
     public long ScheduleSteps { get; init; }
 
-    /// <summary>Micro-batches per step, whose gradients add up.</summary>
+    /// <summary>Micro-batches per step and replica, whose gradients add up.</summary>
     public int Accumulation { get; init; } = 1;
+
+    /// <summary>Most <see cref="Replicas"/>.</summary>
+    public const int MostReplicas = 128;
+
+    /// <summary>
+    /// Data-parallel replicas that this process simulates, 1 to <see cref="MostReplicas"/>, of any number: a step runs <see cref="Accumulation"/> micro-batches of different data for each, one
+    /// replica after the other, and reduces their gradients as that many ranks would (<c>docs/automatic-scaling.md</c>). 1: none.
+    /// </summary>
+    public int Replicas { get; init; } = 1;
+
+    /// <summary>How gradients of replicas are reduced that the recipe stores in FP8; null: FP8-LM's way where there are such. Their format is that of the payload. All others are averaged in F32.</summary>
+    public GradientReductionOptions? Reduction { get; init; }
+
+    /// <summary>In which order FP8 codes of replicas are added; NCCL prefers trees for FP8.</summary>
+    public ReductionOrder ReductionOrder { get; init; } = ReductionOrder.Tree;
+
+    /// <summary>Steps between those whose reduction over replicas is compared with a mean in F64 and told to the observer; 0: never. Changes nothing that is trained.</summary>
+    public long ReductionInterval { get; init; } = 100;
+
+    /// <summary>Micro-batches per step, of all replicas.</summary>
+    public int MicroBatches => checked(Accumulation * Replicas);
 
     /// <summary>Largest learning rate.</summary>
     public float LearningRate { get; init; } = 1e-3f;
@@ -92,6 +114,9 @@ public sealed record TrainerOptions
     /// <summary>Checkpoints that are kept.</summary>
     public int KeepCheckpoints { get; init; } = 2;
 
+    /// <summary>Steps between those whose casts to FP8 are counted (<c>docs/numerics.md</c>); 0: never. Changes nothing that is trained.</summary>
+    public long NumericsInterval { get; init; }
+
     /// <summary>What happens when a loss, a gradient norm or a recorded amax is not finite.</summary>
     public NonFinitePolicy NonFinite { get; init; }
 
@@ -134,6 +159,10 @@ public sealed record TrainerOptions
         Check(Steps >= 0, nameof(Steps), Steps, "at least 0");
         Check(ScheduleSteps >= 0, nameof(ScheduleSteps), ScheduleSteps, "at least 0");
         Check(Accumulation >= 1, nameof(Accumulation), Accumulation, "at least 1");
+        Check(Replicas is >= 1 and <= MostReplicas, nameof(Replicas), Replicas, FormattableString.Invariant($"from 1 to {MostReplicas}"));
+        Check(Accumulation <= int.MaxValue / Replicas, nameof(Accumulation), Accumulation, FormattableString.Invariant($"at most {int.MaxValue / Replicas} with {Replicas} replicas"));
+        Check(Reduction is null || Replicas > 1, nameof(Replicas), Replicas, "at least 2 when Reduction says how the gradients of replicas are reduced");
+        Check(ReductionInterval >= 0, nameof(ReductionInterval), ReductionInterval, "at least 0");
         Check(float.IsFinite(LearningRate) && LearningRate >= 0, nameof(LearningRate), LearningRate, "a finite number, at least 0");
         Check(LearningRateFloor is >= 0 and <= 1, nameof(LearningRateFloor), LearningRateFloor, "between 0 and 1");
         Check(WarmupSteps >= 0, nameof(WarmupSteps), WarmupSteps, "at least 0");
@@ -147,6 +176,7 @@ public sealed record TrainerOptions
         Check(EvaluationBatches >= 1, nameof(EvaluationBatches), EvaluationBatches, "at least 1");
         Check(CheckpointInterval >= 0, nameof(CheckpointInterval), CheckpointInterval, "at least 0");
         Check(KeepCheckpoints >= 1, nameof(KeepCheckpoints), KeepCheckpoints, "at least 1");
+        Check(NumericsInterval >= 0, nameof(NumericsInterval), NumericsInterval, "at least 0");
         Check(MaxSkippedSteps >= 1, nameof(MaxSkippedSteps), MaxSkippedSteps, "at least 1");
         Check(SpikeWindow >= 8, nameof(SpikeWindow), SpikeWindow, "at least 8");
         Check(float.IsFinite(SpikeThreshold) && SpikeThreshold > 0, nameof(SpikeThreshold), SpikeThreshold, "a finite number above 0");

@@ -44,6 +44,47 @@ public sealed class GradientPayloadTests : IDisposable
         Assert.Equal(one.Tensor(0).ToArray(), other.Tensor(0).ToArray());
     }
 
+    /// <summary>A gradient that its producer has stored in FP8 becomes what the cast of its numbers would be; with the factor 1 it stays as it is.</summary>
+    [Theory]
+    [InlineData(ElementFormat.E4M3)]
+    [InlineData(ElementFormat.E5M2)]
+    public void Codes_with_a_scale_of_their_own_become_what_a_cast_of_their_numbers_is(ElementFormat format)
+    {
+        float[] gradient = Gradients.Wild(3, 40_003);
+        GradientPayload stored = Payload(format, gradient.Length), fromCodes = Payload(format, gradient.Length), fromNumbers = Payload(format, gradient.Length);
+        stored.Cast(0, gradient, 1f);
+        float[] numbers = new float[gradient.Length];
+        stored.Read(0, numbers);
+        foreach (float factor in (ReadOnlySpan<float>)[1f, 0.25f, 0.35f, 3f])
+        {
+            fromCodes.Cast(0, stored.Tensor(0), stored.Scale(0), stored.Amax(0), factor);
+            fromNumbers.Cast(0, numbers, factor, stored.Amax(0));
+            Assert.Equal(fromNumbers.Tensor(0).ToArray(), fromCodes.Tensor(0).ToArray());
+            Assert.Equal(fromNumbers.Counts(0), fromCodes.Counts(0));
+            Assert.Equal(
+                (fromNumbers.Scale(0), fromNumbers.BaseScale(0), fromNumbers.Amax(0)), (fromCodes.Scale(0), fromCodes.BaseScale(0), fromCodes.Amax(0)));
+            if (factor == 1f)
+            {
+                Assert.Equal(stored.Tensor(0).ToArray(), fromCodes.Tensor(0).ToArray());
+            }
+        }
+
+        // A gradient of zeros, or one that is not finite, says nothing about the scale.
+        float before = fromCodes.BaseScale(0);
+        foreach (float amax in (ReadOnlySpan<float>)[0f, float.NaN, float.PositiveInfinity])
+        {
+            fromCodes.Cast(0, new byte[gradient.Length], 12345f, amax, 0.5f);
+            Assert.Equal((before, before / 2), (fromCodes.BaseScale(0), fromCodes.Scale(0)));
+        }
+
+        // A scale beyond what a payload may have is brought back, with the codes.
+        fromCodes.Cast(0, [.. Enumerable.Repeat((byte)0x40, gradient.Length)], MathF.ScaleB(1f, 92), 1e-25f, 1f);
+        Assert.Equal(MathF.ScaleB(1f, 90), fromCodes.Scale(0));
+        fromCodes.Read(0, numbers);
+        Assert.All(numbers, n => Assert.Equal(MathF.ScaleB(2f, -92), n));
+        Assert.Contains("would be 0", Assert.Throws<ArgumentException>(() => fromCodes.Cast(0, stored.Tensor(0), 0f, 1f, 1f)).Message, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(ElementFormat.E4M3, 3, 7)]
     [InlineData(ElementFormat.E5M2, 2, 15)]

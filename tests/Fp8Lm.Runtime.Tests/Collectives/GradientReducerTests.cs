@@ -309,14 +309,14 @@ public sealed class GradientReducerTests : IDisposable
         using var listener = new MeterListener();
         listener.InstrumentPublished = (instrument, l) =>
         {
-            if (instrument.Meter.Name == "Fp8Lm")
+            if (instrument.Meter.Name == NumericsMetrics.MeterName)
             {
                 l.EnableMeasurementEvents(instrument);
             }
         };
         void Note<T>(Instrument instrument, T value, ReadOnlySpan<KeyValuePair<string, object?>> tags, object? state) where T : struct
         {
-            if (tags.Length == 1 && tags[0].Key == "tensor" && (string?)tags[0].Value == "metrics of this test")
+            if (tags is [{ Key: "tensor", Value: "metrics of this test" }, { Key: "role", Value: NumericsMetrics.ReductionRole }])
             {
                 values[instrument.Name] = Convert.ToDouble(value, null);
             }
@@ -331,8 +331,8 @@ public sealed class GradientReducerTests : IDisposable
         Assert.Equal(
             new SortedDictionary<string, double>
             {
-                ["fp8lm.gradient.amax"] = seen.Amax, ["fp8lm.gradient.mu"] = seen.Mu, ["fp8lm.gradient.overflow"] = seen.Overflow,
-                ["fp8lm.gradient.reductions"] = 1, ["fp8lm.gradient.snr"] = seen.SignalToNoise, ["fp8lm.gradient.underflow"] = seen.Underflow,
+                ["fp8lm.numerics.amax"] = seen.Amax, ["fp8lm.numerics.mu"] = seen.Mu, ["fp8lm.numerics.saturated"] = seen.Overflow, ["fp8lm.numerics.scale"] = seen.Scale,
+                ["fp8lm.numerics.samples"] = 1, ["fp8lm.numerics.snr"] = seen.SignalToNoise, ["fp8lm.numerics.underflow"] = seen.Underflow,
             },
             new SortedDictionary<string, double>(values));
     }

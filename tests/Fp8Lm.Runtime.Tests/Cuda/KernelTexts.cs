@@ -140,6 +140,24 @@ internal static class KernelTexts
             """;
     }
 
+    /// <summary>Counts the casts of n numbers, warp by warp and block by block.</summary>
+    public static string CastCounter(ElementFormat format, long count) => $$"""
+        #define FP8LM_NUMERICS 1
+        #include <fp8lm/row/row.cuh>
+        using namespace fp8lm;
+        extern "C" __global__ void __launch_bounds__(512) test(const float* x, const float* scale, CastStatistics* by_warp, CastStatistics* by_block)
+        {
+            CastCounter<{{format.CudaName()}}> warp, block;
+            for (long long i = (long long)blockIdx.x * 512 + threadIdx.x; i < {{count}}; i += (long long)gridDim.x * 512)
+            {
+                warp.add(x[i], *scale);
+                block.add(x[i], *scale);
+            }
+            warp.flush(by_warp, *scale);
+            block.flush_block<512>(by_block, *scale);
+        }
+        """;
+
     public static string AttentionForward(AttentionCase c)
         => Attention(c, "Forward", "float* lse, float* y, e4m3* q8, e4m3* q_t, unsigned* amax, float* sums", c.Sums
             ? $"Epilogue e{{y, q8, q_t, amax, sums, 0.25f}}; Kernel::run({Operands(c)}, lse, {c.ScaleText}, e);"
@@ -256,59 +274,91 @@ internal static class KernelTexts
         using namespace fp8lm;
         constexpr long long kRows = {{rows}}, kColumns = {{columns}};
         constexpr int kWidth = row::pack_width(kColumns);
-        struct Stages
-        {
-            row::TransposeStage<e4m3, kWidth> turned;
-            row::SumStage<kWidth> sum;
-        };
-        using Rows = row::Frame<kColumns, kWidth, Stages>;
+        using Rows = row::Slabs<kRows, kColumns, kWidth, 2, 1, 2, 2>;
         FP8LM_LAUNCH(Rows);
-        extern "C" __global__ void __launch_bounds__(Rows::kThreads)
-        test(const bf16* x, float* norms, e4m3* y, e4m3* y_t, unsigned* y_amax, float* partial)
+        extern "C" __global__ void __cluster_dims__(1, Rows::kCluster, 1) __launch_bounds__(Rows::kThreads, Rows::kResident)
+        test(const bf16* x, float* norms, float* largest, e4m3* y, e4m3* y_t, unsigned* y_amax, float* partial)
         {
-            const Rows::Position at(kRows);
-            constexpr bool kKeeps = Rows::kSteps * kWidth * 2 <= row::kKeptBytes;
-            row::Kept<bf16, kWidth, Rows::kSteps, kKeeps> kept;
-            #pragma unroll
-            for (int step = 0; step < Rows::kSteps; ++step)
-                if (const int c0 = at.column(step); Rows::inside(c0))
-                    kept.fetch(step, x + at.row * kColumns + c0);
-            unsigned amax = 0;
-            float sum = 0.0f;
-            #pragma unroll Rows::unroll_reduction(kKeeps)
-            for (int step = 0; step < Rows::kSteps; ++step)
-                if (const int c0 = at.column(step); Rows::inside(c0))
-                {
-                    const auto v = kept.get(step, x + at.row * kColumns + c0);
-                    for (int e = 0; e < kWidth; ++e)
-                        sum += v[e] * v[e];
-                }
-            sum = Rows::sum(sum);
-            if (at.leads)
-                store(norms + at.row, sum);
-            #pragma unroll Rows::unroll_last(kKeeps)
-            for (int step = 0; step < Rows::kSteps; ++step)
+            const Rows::Position at;
+            using Turned = row::Turn<Rows, e4m3, 0>;
+            using Ahead = row::Ahead<Rows, bf16, kWidth, 0>;
+            const auto ask = [&](int batch)
             {
-                const int c0 = at.column(step);
-                row::Floats<kWidth> v = {}, cast = {};
-                if (at.active && Rows::inside(c0))
+                for (int i = 0; i < row::kBatch && batch < Rows::kBatches; ++i)
+                    for (int pack = 0; pack < Rows::kPacks; ++pack)
+                        if (const int c0 = at.column(pack); at.inside(c0))
+                            Ahead::ask(batch, i, pack, x + at.row(batch, i) * kColumns + c0);
+                ptx::cp_async_commit();
+            };
+            for (int batch = 0; batch < Rows::kStages; ++batch)
+                ask(batch);
+            Rows::begin();
+            unsigned amax = 0;
+            row::Floats<kWidth> totals[Rows::kPacks] = {};
+            #pragma unroll 1
+            for (int batch = 0; batch < Rows::kBatches; ++batch)
+            {
+                Rows::wait();
+                float reduced[2][row::kBatch];
+                #pragma unroll
+                for (int i = 0; i < row::kBatch; ++i)
                 {
-                    v = kept.get(step, x + at.row * kColumns + c0);
-                    for (int e = 0; e < kWidth; ++e)
-                    {
-                        amax = amax_bits(amax, v[e]);
-                        cast[e] = v[e] * 16.0f;
-                    }
-                    row::store(y + at.row * kColumns + c0, cast);
+                    reduced[0][i] = 0.0f;
+                    reduced[1][i] = __int_as_float(0xff800000);
+                    #pragma unroll
+                    for (int pack = 0; pack < Rows::kPacks; ++pack)
+                        if (const int c0 = at.column(pack); at.inside(c0))
+                        {
+                            const auto v = Ahead::get(batch, i, pack, x + at.row(batch, i) * kColumns + c0);
+                            for (int e = 0; e < kWidth; ++e)
+                            {
+                                reduced[0][i] += v[e] * v[e];
+                                reduced[1][i] = max_(reduced[1][i], v[e]);
+                            }
+                        }
                 }
-                Stages& stages = Rows::stages(step);
-                stages.turned.put(at.lane, at.in_block, cast);
-                stages.sum.put(at.lane, at.in_block, v);
-                __syncthreads();
-                const int first = at.first + step * Rows::kStepColumns;
-                stages.turned.flush(y_t, kRows, kColumns, at.slab, first);
-                stages.sum.flush(partial, kColumns, kColumns, at.slab, first);
+                Rows::reduce<2u>(reduced, batch % 2);
+                row::Pack<e4m3, kWidth> turned[Rows::kPacks][row::kBatch] = {};
+                #pragma unroll
+                for (int i = 0; i < row::kBatch; ++i)
+                {
+                    const i64 row = at.row(batch, i);
+                    if (at.leads && at.active(batch, i))
+                    {
+                        store(norms + row, reduced[0][i]);
+                        store(largest + row, reduced[1][i]);
+                    }
+                    #pragma unroll
+                    for (int pack = 0; pack < Rows::kPacks; ++pack)
+                        if (const int c0 = at.column(pack); at.active(batch, i) && at.inside(c0))
+                        {
+                            const auto v = Ahead::get(batch, i, pack, x + row * kColumns + c0);
+                            row::Floats<kWidth> cast;
+                            for (int e = 0; e < kWidth; ++e)
+                            {
+                                amax = amax_bits(amax, v[e]);
+                                cast[e] = v[e] * 16.0f;
+                                totals[pack][e] += v[e];
+                            }
+                            turned[pack][i] = row::narrow<e4m3>(cast);
+                            row::put<kWidth>(y + row * kColumns + c0, turned[pack][i]);
+                        }
+                }
+                #pragma unroll
+                for (int pack = 0; pack < Rows::kPacks; ++pack)
+                    if (const int c0 = at.column(pack); at.inside(c0))
+                    {
+                        Turned::put(at.quad(batch), c0 - at.first, turned[pack]);
+                        if (at.ends_slab(batch))
+                        {
+                            row::store_sums<true>(partial + at.slab(batch) * kColumns + c0, totals[pack]);
+                            totals[pack] = {};
+                        }
+                    }
+                ask(batch + Rows::kStages);
             }
+            __syncthreads();
+            Turned::flush(y_t, kRows, kRows, kColumns, at.first);
             row::block_amax(y_amax, amax);
         }
         """;

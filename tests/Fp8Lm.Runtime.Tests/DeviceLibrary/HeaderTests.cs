@@ -64,6 +64,20 @@ public sealed partial class HeaderTests
     }
 
     [Fact]
+    public void StatisticsOfCastsHaveTheSameLayoutOnBothSides()
+    {
+        Needs.Nvrtc();
+        string fields = Regex.Match(Library.Headers["fp8lm/reduce/cast_counter.cuh"], "struct CastStatistics\\s*{([^}]*)}").Groups[1].Value;
+        Assert.Equal(
+            typeof(Fp8Lm.Numerics.CastStatistics).GetFields(BindingFlags.Public | BindingFlags.Instance).Select(field => Regex.Replace(field.Name, "(?<=.)([A-Z])", "_$1").ToLowerInvariant()),
+            fields.Split([';', ','], StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Select(field => field.Split(' ')[^1]));
+        _ = KernelCompiler.Compile(
+            $"#include <fp8lm/reduce/cast_counter.cuh>\nstatic_assert(sizeof(fp8lm::CastStatistics) == {System.Runtime.CompilerServices.Unsafe.SizeOf<Fp8Lm.Numerics.CastStatistics>()}, \"size\");\n"
+            + $"static_assert(sizeof(fp8lm::ExactSum) == {8 * Fp8Lm.Numerics.ExactSum.Bins}, \"bins\");\nextern \"C\" __global__ void nothing() {{}}",
+            []);
+    }
+
+    [Fact]
     public void TheLossScaleHasTheSameLayoutOnBothSides()
     {
         Needs.Nvrtc();

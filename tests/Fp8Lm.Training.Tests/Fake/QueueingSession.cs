@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Runtime.InteropServices;
 using Fp8Lm.Execution;
+using Fp8Lm.Numerics;
 
 namespace Fp8Lm.Training.Tests.Fake;
 
@@ -25,8 +26,14 @@ internal sealed class QueueingSession(Session inner) : SessionDecorator(inner)
 
         public override int Pending => done.Count;
 
-        public override void Enqueue(in StepState state, StepBatch batch)
+        private readonly Queue<CastStatistics[]> counted = new();
+        private CastStatistics[] casts = [];
+
+        public override ReadOnlySpan<CastStatistics> Casts => casts;
+
+        public override void Enqueue(in StepState state, StepBatch batch, bool counts)
         {
+            using CastCounting counting = CastCounting.Begin(session, counts);
             session.CopyFromHost(MemoryMarshal.AsBytes(new ReadOnlySpan<StepState>(in state))[..HostBytes], session.State);
             session.Clear(session.State + Sums, 2 * sizeof(double));
             session.ClearGradients();
@@ -39,14 +46,20 @@ internal sealed class QueueingSession(Session inner) : SessionDecorator(inner)
 
             program.Optimize(session);
             done.Enqueue(session.ReadState());
+            counted.Enqueue(counts ? session.Read<CastStatistics>(session.Workspace(WorkspacePart.CastStatistics), session.Plan.CastSlots) : []);
             session.MostPending = Math.Max(session.MostPending, Pending);
         }
 
-        public override StepState Complete() => done.Dequeue();
+        public override StepState Complete()
+        {
+            casts = counted.Dequeue();
+            return done.Dequeue();
+        }
 
         public override void Discard()
         {
             done.Clear();
+            counted.Clear();
             session.Clear(session.State + Skip, sizeof(uint));
         }
 

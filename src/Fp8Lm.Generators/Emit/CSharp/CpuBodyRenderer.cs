@@ -41,7 +41,7 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
                 w.Line($"float scale{number} = *{cast.Scale.Name};");
             }
 
-            w.Line($"Vector256<float> scale{number}v = Vector256.Create(scale{number});");
+            w.Line($"Vector256<float> scale{number}v = Vector256.Create(scale{number});").Line($"CastCounter counter{number} = default;");
         }
     }
 
@@ -57,6 +57,11 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
             }
 
             i++;
+        }
+
+        foreach ((QuantizeOutput cast, int number) in body.Final.Outputs.OfType<QuantizeOutput>().Select((c, n) => (c, n)))
+        {
+            w.Line($"if (TMode.Counts) counter{CpuText.N(number)}.Flush({cast.Statistics!.Name}, scale{CpuText.N(number)});");
         }
     }
 
@@ -296,6 +301,7 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
                     w.Line($"Simd.Store{suffix}{partial}({name}p + j, {value}{n}{CpuText.Arguments(store.Param)});");
                     break;
                 case QuantizeOutput cast:
+                    string counter = "counter" + CpuText.N(casts);
                     string scale = "scale" + CpuText.N(casts++) + "v";
                     string format = CpuText.Suffix(cast.Format);
                     if (cast.Row is not null && cast.Transposed is not null && partial.Length == 0)
@@ -310,6 +316,7 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
                         }
                     }
 
+                    w.Line($"if (TMode.Counts) {counter}.Add{format}{partial}({operand}, {scale}{n});");
                     if (!cast.CurrentScale && cast.Amax is not null)
                     {
                         Amax(amaxes.IndexOf(cast.Amax), operand, partial, n);

@@ -57,7 +57,7 @@ internal static class CpuRenderer
 
     private static void Struct(SourceWriter w, KernelProgram program, string name, string contract)
     {
-        w.Open($"private readonly struct {name}(DimBinding d, nint* a) : {contract}");
+        w.Open($"private readonly struct {name}{Mode(program)}(DimBinding d, nint* a) : {contract}{Constraint(program)}");
         w.Line("private readonly DimBinding d = d;");
         int i = 0;
         foreach (KernelParam param in program.Params)
@@ -70,6 +70,10 @@ internal static class CpuRenderer
             i++;
         }
     }
+
+    private static string Mode(KernelProgram program) => program.Counts ? "<TMode>" : "";
+
+    private static string Constraint(KernelProgram program) => program.Counts ? " where TMode : struct, ICastMode" : "";
 
     private static void Row(SourceWriter w, KernelProgram program, IReadOnlyList<string> dims)
     {
@@ -97,7 +101,7 @@ internal static class CpuRenderer
         w.Lines(inner.ToString()).Close().Close().Line();
 
         SourceWriter run = new();
-        run.Line($"{name} kernel = new(d, a);").Line($"pool.Run(ref kernel, (int)((({CpuText.Print(program.Rows)}) + 15) / 16));");
+        run.Line($"{name}{Mode(program)} kernel = new(d, a);").Line($"pool.Run(ref kernel, (int)((({CpuText.Print(program.Rows)}) + 15) / 16));");
         Entry(w, program, dims, run.ToString());
     }
 
@@ -107,7 +111,7 @@ internal static class CpuRenderer
         string name = program.Name + "_epilogue";
         Epilogue(w, program, program.Bodies[0], name, dims);
         SourceWriter run = new();
-        run.Line($"{name} epilogue = new(d, a);");
+        run.Line($"{name}{Mode(program)} epilogue = new(d, a);");
         (string a, string b) = gemm.Scales is { PerBlock: true } scales ? BlockScales(scales, gemm) : ("", "");
         run.Line($"CpuGemm.Run(pool, {Operand(gemm.A, 0)}{a}, {Operand(gemm.B, 1)}{b}, {CpuText.Print(gemm.M)}, {CpuText.Print(gemm.N)}, {CpuText.Print(gemm.K)}, ref epilogue);");
         Entry(w, program, dims, run.ToString());
@@ -139,7 +143,7 @@ internal static class CpuRenderer
         string Argument(KernelParam? param) => param is null ? "0" : $"a[{CpuText.N(program.Params.IndexOf(param))}]";
         List<string> arguments = [.. cast.Arguments.Select(Argument)];
         string source = $"new GroupedSource({arguments[0]}, ElementFormat.{cast.Source}, {CpuText.Print(program.Rows)}, {CpuText.Print(program.Space.Columns)}, {CpuText.Print(cast.Pitch)}){(cast.Arguments[1] is null ? "" : $" {{ Factor = {arguments[1]} }}")}";
-        string others = string.Join(", ", arguments.Skip(2));
+        string others = string.Join(", ", arguments.Skip(2).Concat(program.Params.Where(p => p.Counts).Select(Argument)));
         Entry(w, program, dims, cast.Format is { } format
             ? $"GroupedCasts.Cast(pool, {source}, ElementFormat.{format}, ScaleGroups.{cast.Granularity}, {(cast.PowerOfTwo ? "true" : "false")}, {others});"
             : $"GroupedCasts.Amax(pool, {source}, {others});");
@@ -155,7 +159,7 @@ internal static class CpuRenderer
         for (int i = 0; i < names.Length; i++)
         {
             Epilogue(w, program, program.Bodies[i], names[i], dims);
-            run.Line($"{names[i]} epilogue{CpuText.N(i)} = new(d, a);");
+            run.Line($"{names[i]}{Mode(program)} epilogue{CpuText.N(i)} = new(d, a);");
         }
 
         string scale = attention.Scale != 0 ? CpuText.Number(attention.Scale) : $"1f / MathF.Sqrt({CpuText.Print(attention.HeadSize)})";
@@ -192,7 +196,19 @@ internal static class CpuRenderer
 
     private static void Entry(SourceWriter w, KernelProgram program, IReadOnlyList<string> dims, string text)
     {
-        w.Open($"private static void {program.Name}(DimBinding d, nint* a, CpuPool pool)");
+        if (program.Counts && program.Cast is null)
+        {
+            // Two forms of one text: where the argument is zero, casts are not counted.
+            int statistics = program.Params.FindIndex(p => p.Counts);
+            w.Open($"private static void {program.Name}(DimBinding d, nint* a, CpuPool pool)")
+                .Line($"if (a[{CpuText.N(statistics)}] == 0) {program.Name}<CastsOnly>(d, a, pool); else {program.Name}<CountsCasts>(d, a, pool);").Close().Line();
+            w.Open($"private static void {program.Name}<TMode>(DimBinding d, nint* a, CpuPool pool){Constraint(program)}");
+        }
+        else
+        {
+            w.Open($"private static void {program.Name}(DimBinding d, nint* a, CpuPool pool)");
+        }
+
         Locals(w, dims, text);
         w.Lines(text).Close();
     }

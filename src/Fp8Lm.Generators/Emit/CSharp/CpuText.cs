@@ -23,6 +23,7 @@ internal static class CpuText
         [ElementType.I32] = ("int*", ""),
         [ElementType.U32] = ("uint*", ""),
         [ElementType.State] = ("StepState*", ""),
+        [ElementType.CastStatistics] = ("CastStatistics*", ""),
         [ElementType.Int64] = ("long", ""),
     };
 

@@ -43,10 +43,16 @@ internal sealed class ProgramEmitter
         Numbers("B", Context.BufferConstants);
         Numbers("P", Context.ParameterConstants);
         Numbers("S", Context.ScaleConstants);
+        if (Context.Casts.Families.Count > 0)
+        {
+            Numbers("Cast", Context.CastConstants);
+        }
+
         Numbers("K", [.. compiled.Kernels.Select(k => k.Name), .. LibraryKernels.Of(compiled.Recipe).Select(k => k.Name)]);
         KernelTable();
         BufferTable();
         ScaleTable();
+        CastTable();
         StateFormats();
         LinearTable.Write(w, compiled);
         Methods();
@@ -199,13 +205,30 @@ internal sealed class ProgramEmitter
         w.Line("public override IReadOnlyList<ScaleInfo> Scales { get; } =").Line("[");
         foreach (ScaleFamily scale in Graph.Scales)
         {
-            // A family carried over a loop's back edge has a slot for the value before the first layer too.
-            DimExpr slots = scale.Loop is null ? DimExpr.One : scale.Carried ? scale.Loop.Count + DimExpr.One : scale.Loop.Count;
-            w.Line($"    new({ProgramText.Quote(scale.Name)}, ElementFormat.{scale.Format}, {ProgramText.Lambda(slots)}),");
+            w.Line($"    new({ProgramText.Quote(scale.Name)}, ElementFormat.{scale.Format}, {Slots(scale.Loop, scale.Carried)}),");
         }
 
         w.Line("];").Line();
     }
+
+    private void CastTable()
+    {
+        if (Context.Casts.Families.Count == 0)
+        {
+            return;
+        }
+
+        w.Line("public override IReadOnlyList<CastInfo> Casts { get; } =").Line("[");
+        foreach (CastFamily cast in Context.Casts.Families)
+        {
+            w.Line($"    new({ProgramText.Quote(cast.Name)}, {ProgramText.Quote(cast.Role)}, ElementFormat.{cast.Format}, {Slots(cast.Loop, cast.Carried)}),");
+        }
+
+        w.Line("];").Line();
+    }
+
+    /// <summary>A family carried over a loop's back edge has a slot for the value before the first layer too.</summary>
+    private static string Slots(Loop? loop, bool carried) => ProgramText.Lambda(loop is null ? DimExpr.One : carried ? loop.Count + DimExpr.One : loop.Count);
 
     /// <summary>Formats of what the optimizer keeps.</summary>
     private void StateFormats()

@@ -65,7 +65,7 @@ internal static class CudaEpilogue
                 .Line($"static constexpr bool kWholeTurned = {WholeColumns(transposed)};");
             foreach (KernelParam param in Fields(program))
             {
-                w.Line(CudaText.Declaration(param) + ";");
+                w.Line(param.Counts ? CudaText.Counted(CudaText.Declaration(param) + ";") : CudaText.Declaration(param) + ";");
             }
 
             if (program.Alphas.Count > 0)
@@ -81,6 +81,11 @@ internal static class CudaEpilogue
             for (int i = 0; i < amaxes.Count; i++)
             {
                 w.Line($"unsigned amax{Text(i)} = 0;");
+            }
+
+            for (int i = 0; i < casts.Count; i++)
+            {
+                w.Line(CudaText.Counted($"CastCounter<{CudaText.Type(casts[i].Format)}> counter{Text(i)};"));
             }
 
             w.Line();
@@ -223,7 +228,17 @@ internal static class CudaEpilogue
                 w.Line($"atomic_amax({amaxes[i].Name}, amax{Text(i)});");
             }
 
+            if (casts.Count > 0)
+            {
+                w.Line(CudaText.Counted("flush();"));
+            }
+
             w.Close();
+            if (program.Counts)
+            {
+                string flushes = string.Concat(casts.Select((c, i) => $"counter{Text(i)}.flush({c.Statistics!.Name}, scale{Text(i)}); "));
+                w.Line().Line(CudaText.Counted($"__device__ void flush() {{ {flushes}}}"));
+            }
         }
 
         /// <summary>The statements of one element, its outputs into arrays.</summary>
@@ -259,6 +274,11 @@ internal static class CudaEpilogue
                     string running = "amax" + Text(amaxes.IndexOf(amax));
                     w.Line($"{running} = amax_bits({running}, {output.Operand});");
                 }
+            }
+
+            for (int i = 0; i < casts.Count; i++)
+            {
+                w.Line(CudaText.Counted($"counter{Text(i)}.add({casts[i].Operand}, scale{Text(i)});"));
             }
         }
 

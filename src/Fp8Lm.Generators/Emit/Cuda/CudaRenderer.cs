@@ -94,13 +94,8 @@ internal static class CudaRenderer
             ? $"using Config = gemm::ConfigF32<{Flag(gemm.A.KMajor)}, {Flag(gemm.B.KMajor)}>;"
             : $"using Config = gemm::Config<{CudaText.Type(gemm.A.Format)}, {CudaText.Type(gemm.B.Format)}, {Flag(gemm.A.KMajor)}, {Flag(gemm.B.KMajor)}, {Flag(gemm.Promote)}, {shape}, Epilogue{perBlock}>;");
         w.Line("FP8LM_LAUNCH(Config);").Line();
-        List<string> parameters = [];
-        foreach (KernelParam param in program.Params)
-        {
-            parameters.Add(param.Operand && param.Type != ElementType.F32 ? $"const __grid_constant__ TensorMap {param.Name}" : CudaText.Declaration(param));
-        }
-
-        w.Line($"extern \"C\" __global__ void __launch_bounds__(Config::kThreads{(f32 ? "" : ", 1")})").Line($"{program.Name}({string.Join(", ", parameters)})").Open();
+        static string Parameter(KernelParam param) => param.Operand && param.Type != ElementType.F32 ? $"const __grid_constant__ TensorMap {param.Name}" : CudaText.Declaration(param);
+        w.Line($"extern \"C\" __global__ void __launch_bounds__(Config::kThreads{(f32 ? "" : ", 1")})").Line($"{program.Name}({CudaText.List(program.Params, Parameter)})").Open();
         Instance(w, program, "Epilogue", "epilogue");
         w.Line(f32
             ? $"gemm::run_f32<Config>(a, {CudaText.Print(gemm.A.Pitch)}, b, {CudaText.Print(gemm.B.Pitch)}, {shape}, epilogue);"
@@ -133,8 +128,8 @@ internal static class CudaRenderer
             ? $"using Kernel = cast::GroupedCast<Source, {CudaText.Type(format)}, cast::Groups::{cast.Granularity}, {Flag(cast.PowerOfTwo)}>;"
             : "using Kernel = cast::GroupAmax<Source>;");
         w.Line("FP8LM_LAUNCH(Kernel);").Line();
-        w.Line("extern \"C\" __global__ void __launch_bounds__(Kernel::kThreads)").Line($"{program.Name}({string.Join(", ", program.Params.Select(CudaText.Declaration))})").Open();
-        w.Line($"Kernel::run({string.Join(", ", cast.Arguments.Select(a => a?.Name ?? "nullptr"))});").Close();
+        w.Line("extern \"C\" __global__ void __launch_bounds__(Kernel::kThreads)").Line($"{program.Name}({CudaText.List(program.Params, CudaText.Declaration)})").Open();
+        w.Line($"Kernel::run({string.Join(", ", cast.Arguments.Select(a => a?.Name ?? "nullptr"))}{CudaText.Counted(string.Concat(program.Params.Where(p => p.Counts).Select(p => ", " + p.Name)), " ")});").Close();
     }
 
     private static void Attention(SourceWriter w, KernelProgram program)
@@ -157,7 +152,7 @@ internal static class CudaRenderer
         w.Line($"using Shape = attention::Shape<{CudaText.Type(attention.Format)}, {CudaText.Print(attention.HeadSize)}, {CudaText.Print(attention.QueryHeads)}, {CudaText.Print(attention.KeyValueHeads)}, MicroBatch, Sequence, {window}>;");
         w.Line($"using Kernel = attention::{kind}<Shape>;");
         w.Line("FP8LM_LAUNCH(Kernel);").Line();
-        w.Line("extern \"C\" __global__ void __launch_bounds__(Kernel::kThreads, 1)").Line($"{program.Name}({string.Join(", ", program.Params.Select(CudaText.Declaration))})").Open();
+        w.Line("extern \"C\" __global__ void __launch_bounds__(Kernel::kThreads, 1)").Line($"{program.Name}({CudaText.List(program.Params, CudaText.Declaration)})").Open();
         string[] locals = [.. names.Select(n => n.Substring(8).ToLowerInvariant() is { Length: > 0 } s ? "d_" + s : "epilogue")];
         for (int i = 0; i < names.Length; i++)
         {
@@ -191,6 +186,6 @@ internal static class CudaRenderer
 
     private static void Instance(SourceWriter w, KernelProgram program, string type, string name)
     {
-        w.Line($"{type} {name}{{{string.Join(", ", CudaEpilogue.Fields(program).Select(p => p.Name))}}};").Line($"{name}.begin();");
+        w.Line($"{type} {name}{{{CudaText.List(CudaEpilogue.Fields(program), p => p.Name)}}};").Line($"{name}.begin();");
     }
 }

@@ -22,6 +22,7 @@ internal static class CudaText
         [ElementType.State] = "StepState",
         [ElementType.LossScale] = "optim::LossScaleState",
         [ElementType.Segment] = "optim::Segment",
+        [ElementType.CastStatistics] = "CastStatistics",
         [ElementType.Bytes] = "void",
         [ElementType.Int64] = "long long",
     };
@@ -43,6 +44,13 @@ internal static class CudaText
     public static string Declaration(KernelParam param) => param.IsPointer
         ? $"{(param.Written ? "" : "const ")}{Type(param)}* {param.Name}"
         : $"{Type(param.Type)} {param.Name}";
+
+    /// <summary>Parameters, or arguments; those that count are there in the counting form of the kernel only.</summary>
+    public static string List(IEnumerable<KernelParam> parameters, System.Func<KernelParam, string> text) =>
+        string.Join(", ", parameters.Where(p => !p.Counts).Select(text)) + Counted(string.Concat(parameters.Where(p => p.Counts).Select(p => ", " + text(p))), " ");
+
+    /// <summary>What exists in the counting form of a kernel only.</summary>
+    public static string Counted(string text, string before = "") => text.Length == 0 ? "" : $"{before}FP8LM_COUNTED({text})";
 
     public static string Number(double number)
     {

@@ -12,6 +12,9 @@ namespace Fp8Lm.Cuda.Jit;
 /// </summary>
 internal sealed partial record KernelText(string Source, IReadOnlyCollection<string> Headers, IReadOnlyList<string> Defines)
 {
+    /// <summary>What turns a kernel that casts to FP8 into its form that counts (<c>fp8lm/reduce/cast_counter.cuh</c>).</summary>
+    public const string CountingDefine = "FP8LM_NUMERICS=1";
+
     private static readonly ConcurrentDictionary<string, string[]> Mentions = new(StringComparer.Ordinal);
 
     /// <summary>Finds headers and macros of a text.</summary>
@@ -21,8 +24,11 @@ internal sealed partial record KernelText(string Source, IReadOnlyCollection<str
     {
         IReadOnlyCollection<string> headers = DeviceLibrary.IncludedBy(source);
         HashSet<string> names = [.. Names(source), .. headers.SelectMany(header => Mentions.GetOrAdd(header, h => Names(DeviceLibrary.Headers[h])))];
-        return new KernelText(source, headers, [.. defines.Where(d => names.Contains(d[..d.IndexOf('=', StringComparison.Ordinal)]))]);
+        return new KernelText(source, headers, [.. defines.Where(d => d == CountingDefine ? Counts(source) : names.Contains(d[..d.IndexOf('=', StringComparison.Ordinal)]))]);
     }
+
+    /// <summary>Whether a text has a form that counts; one that has not is the same kernel in both.</summary>
+    public static bool Counts(string source) => source.Contains("FP8LM_COUNTED(", StringComparison.Ordinal);
 
     private static string[] Names(string text) => [.. Macro().Matches(text).Select(m => m.Value).Distinct(StringComparer.Ordinal)];
 

@@ -225,7 +225,9 @@ template <class S> struct WarpgroupBackwardKeyValue
                 acc_k[i] *= scale;
             const int token = at.batch * S::kSequence, row = range.key + warp_row, col = at.head * kHeadSize;
             write_output<S>(dk, acc_k, token, row, col);
+            FP8LM_COUNTED(__syncwarp(); dk.flush();)
             write_output<S>(dv, acc_v, token, row, col);
+            FP8LM_COUNTED(__syncwarp(); dv.flush();)
         }
         __syncwarp();
         dk.finish();

@@ -201,6 +201,7 @@ template <class S> struct WarpgroupBackwardQuery
             for (int i = 0; i < kHeadSize / 2; ++i)
                 acc[i] *= scale;
             write_output<S>(dq, acc, token, range.query + warp_row, at.head * kHeadSize);
+            FP8LM_COUNTED(__syncwarp(); dq.flush();)
         }
         __syncwarp();
         dq.finish();

@@ -252,6 +252,7 @@ template <class S> struct WarpgroupForward
                     lse[(i64)(token + query) * S::kQueryHeads + at.head] = softmax.maximum[half] * kLn2 + logf(softmax.sum[half]);
             }
             write_output<S>(e, output, token, row, at.head * kHeadSize);
+            FP8LM_COUNTED(__syncwarp(); e.flush();)
             ptx::wgmma_wait<0>();
             at = next;
         }

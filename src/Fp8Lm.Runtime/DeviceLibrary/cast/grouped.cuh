@@ -1,6 +1,7 @@
 #pragma once
 #include <fp8lm/cast/group_scale.cuh>
 #include <fp8lm/cast/tile.cuh>
+#include <fp8lm/reduce/cast_counter.cuh>
 
 // FP8 casts with a scale per row or block, computed where the cast is made. A cast makes two copies: row-major for products that sum along rows, transposed
 // for those that sum over rows, each with its own inverse scales. The same bytes as Cpu/GroupedCasts.cs.
@@ -30,10 +31,12 @@ template <class S> struct GroupAmax : Launch<kThreads, kGroup, kGroup>
 
 // y: [rows, columns], y_t: [columns, rows]. Inverse scales: of rows [rows] and [columns]; of blocks [column tiles, rows] and [row tiles, columns]; of squares
 // [row tiles, column tiles], the same for both. row_amax, column_amax: of GroupAmax, for rows only. What is null is not written.
+// Casts that are counted are those of the row-major copy where there is one.
 template <class S, class T, Groups kGroups, bool kPowerOfTwo> struct GroupedCast : Launch<kThreads, kGroup, kGroup>
 {
     static __device__ void run(
-        const typename S::Element* x, const float* factor, const float* row_amax, const float* column_amax, T* y, T* y_t, float* inverse, float* inverse_t)
+        const typename S::Element* x, const float* factor, const float* row_amax, const float* column_amax, T* y, T* y_t, float* inverse, float* inverse_t
+        FP8LM_COUNTED(, CastStatistics* casts))
     {
         __shared__ TileAmax amax;
         __shared__ float row_scale[kGroup], column_scale[kGroup];
@@ -73,12 +76,14 @@ template <class S, class T, Groups kGroups, bool kPowerOfTwo> struct GroupedCast
         }
         __syncthreads();
 
+        FP8LM_COUNTED(CastCounter<T> counter;)
         #pragma unroll
         for (int step = 0; step < Tile<S>::kSteps; ++step)
         {
             const int row = tile.row_of(step);
             float values[8];
             tile.values_of(step, values);
+            FP8LM_COUNTED(if (tile.inside(step)) count(counter, values, tile.count, y != nullptr ? &row_scale[row] : &column_scale[tile.column], y != nullptr ? 0 : 1);)
             if (y != nullptr && tile.inside(step))
                 store_octet<S::kColumns % 8 == 0>(
                     y + (tile.first_row + row) * S::kColumns + tile.first_column + tile.column, pack<T>(values, row_scale[row]), tile.count);
@@ -97,9 +102,19 @@ template <class S, class T, Groups kGroups, bool kPowerOfTwo> struct GroupedCast
             __syncthreads();
             turned.template flush<S::kRows, S::kColumns>(reinterpret_cast<u8*>(y_t), tile.first_row, tile.first_column);
         }
+        FP8LM_COUNTED(counter.template flush_block<kThreads>(casts, 0.0f);)
     }
 
 private:
+    // An octet; its scales stand step apart, 0 for one of all.
+    static __device__ void count(CastCounter<T>& counter, const float (&values)[8], int count, const float* scales, int step)
+    {
+        #pragma unroll
+        for (int i = 0; i < 8; ++i)
+            if (i < count)
+                counter.add_part(values[i], scales[i * step], __fdiv_rn(1.0f, scales[i * step]));
+    }
+
     // Over all tiles along a row or column.
     template <int kTiles> static __device__ u32 largest(const float* amax, i64 pitch)
     {

@@ -4,6 +4,7 @@
 #include <fp8lm/epilogue/exchange.cuh>
 #include <fp8lm/epilogue/turned_columns.cuh>
 #include <fp8lm/reduce/amax.cuh>
+#include <fp8lm/reduce/cast_counter.cuh>
 
 // Hands accumulators to a generated epilogue, which works on octets: eight adjacent columns of a row that begin at a multiple of eight.
 //   kSums, kTransposed                        column sums and transposed FP8 copies that it asks for
@@ -15,6 +16,7 @@
 //   u8* transposed(copy, col)                 where a column begins in a transposed copy
 //   float* sum_row(sum, slab)                 where the sums of a slab of 16 rows go
 //   finish()                                  converged warp, once
+//   flush()                                   converged warp, behind every tile or item; in the form that counts casts only
 namespace fp8lm::epilogue {
 
 template <class E> constexpr int kSumCount = E::kSums ? 8 * E::kSums : 1;

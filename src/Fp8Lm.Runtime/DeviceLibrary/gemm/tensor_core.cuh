@@ -201,6 +201,7 @@ template <class Config, class E> __device__ __forceinline__ void consume(Ring<Co
             apply_turned(epilogue::StagedTurns{ring.turned(group), 1 + group, warp});
         else
             apply_turned(epilogue::DirectTurns{});
+        FP8LM_COUNTED(__syncwarp(); e.flush();)
     }
     e.finish();
 }

@@ -19,8 +19,9 @@ private:
     using Second = typename MomentFormat<SecondFormat>::Element;
     static constexpr bool kFirstGroups = MomentFormat<FirstFormat>::kGroups, kSecondGroups = MomentFormat<SecondFormat>::kGroups, kGroups = kFirstGroups || kSecondGroups;
 
-    // Four blocks of a multiprocessor, with 44 to 96 bytes on their way to every thread, keep the memory busy. The arithmetic of groups needs the registers of three.
-    static constexpr int kThreads = 256, kResident = kGroups ? 3 : 4;
+    // Three blocks of a multiprocessor, with kUnroll packs of each tensor on their way to every thread (64 to 128 bytes), keep the memory busy; in the registers
+    // of four blocks some formats spill.
+    static constexpr int kThreads = 256, kResident = 3, kUnroll = 2;
 
     // What has a scale per tensor.
     template <class T> static constexpr bool kScaled = kScaledMaximum<T> > 0.0f;
@@ -45,9 +46,6 @@ private:
     {
         // With it a warp's access to each tensor is one stretch of memory, with at most 16 bytes a thread, and of moments in groups one group.
         static constexpr int kWidth = sizeof(W) == 4 || sizeof(G) == 4 || sizeof(First) == 4 || sizeof(Second) == 4 || kGroups ? 4 : 8;
-
-        // Packs of each tensor on their way to a thread: two where FP8 makes them short, and two fit into the registers of four blocks.
-        static constexpr int kUnroll = !kGroups && kIsFp8<First> && sizeof(W) + sizeof(G) + sizeof(First) + sizeof(Second) <= 6 ? 2 : 1;
 
         struct Packs
         {
@@ -126,8 +124,9 @@ private:
     // use(i, packs) for all packs of a stretch; the loads of several are issued before the first is used.
     template <class T, class Use> static __device__ __forceinline__ void sweep(const T& tensors, int elements, Use use)
     {
-        constexpr int kStride = kThreads * T::kWidth, kUnroll = T::kUnroll;
+        constexpr int kStride = kThreads * T::kWidth;
         int i = threadIdx.x * T::kWidth;
+        #pragma unroll 1
         for (; i + (kUnroll - 1) * kStride < elements; i += kUnroll * kStride)
         {
             typename T::Packs packs[kUnroll];
@@ -138,6 +137,7 @@ private:
             for (int u = 0; u < kUnroll; ++u)
                 use(i + u * kStride, packs[u]);
         }
+        #pragma unroll 1
         for (; i < elements; i += kStride)
             use(i, tensors.fetch(i));
     }

@@ -9,7 +9,16 @@ __device__ inline void cp_async16(u32 destination, const void* source)
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(destination), "l"(source) : "memory");
 }
 
-// The same, or zeros when not valid (the address must still be a good pointer).
+// The same of 16, 8 or 4 bytes. kCached: by way of the first-level cache, for copies that share sectors; fewer than 16 bytes always go that way.
+template <int kBytes, bool kCached> __device__ void cp_async(u32 destination, const void* source)
+{
+    if constexpr (kBytes == 16 && !kCached)
+        cp_async16(destination, source);
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(destination), "l"(source), "n"(kBytes) : "memory");
+}
+
+// 16 bytes, or zeros when not valid (the address must still be a good pointer).
 __device__ inline void cp_async16(u32 destination, const void* source, bool valid)
 {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(destination), "l"(source), "r"(valid ? 16 : 0) : "memory");

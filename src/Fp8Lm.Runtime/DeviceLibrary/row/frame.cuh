@@ -1,82 +1,84 @@
 #pragma once
 #include <fp8lm/common/common.cuh>
+#include <fp8lm/ptx/cp_async.cuh>
 #include <fp8lm/reduce/amax.cuh>
+#include <fp8lm/reduce/cast_counter.cuh>
 #include <fp8lm/reduce/warp.cuh>
 
 // The frame of row kernels: which thread works on which columns of which row.
 namespace fp8lm::row {
 
 constexpr int kThreads = 512;
-constexpr int kSlabRows = 16;      // rows whose column sums are added first; also 16 bytes of a transposed FP8 copy
-constexpr int kKeptBytes = 128;    // of a row, per lane, in registers between sweeps
+constexpr int kKeptBytes = 64;     // of a row, per lane, in registers between sweeps: two blocks find room on a multiprocessor
+constexpr int kKeptShared = 112 << 10;    // of a block, in shared memory: two blocks on a multiprocessor, one reads while the other computes
 
-struct NoStages {};
+// Where what several sweeps read stays in between.
+enum class Keeping { Nothing, Registers, Shared };
 
-// Lanes of a row. Kernels with stages cross rows in slabs of 16, a warp per row; others give a lane about four packs.
-constexpr int lanes_of_row(i64 columns, int width, bool staged)
+// Lanes of a row: about four packs each.
+constexpr int lanes_of_row(i64 columns, int width)
 {
-    int lanes = staged ? kThreads / kSlabRows : 8;
-    while (!staged && lanes < kThreads && 4 * lanes * width < columns)
+    int lanes = 8;
+    while (lanes < kThreads && 4 * lanes * width < columns)
         lanes *= 2;
     return lanes;
 }
 
-// Columns of a block: all, or 1024 where nothing is reduced over the row and few rows would leave multiprocessors idle.
-constexpr i64 columns_of_block(i64 columns, int width, bool splits)
+// kKeptOfColumn: bytes of a column that several sweeps read.
+template <i64 kColumns, int kWidth, int kKeptOfColumn = 0> struct Frame
 {
-    return splits && columns > 4 * 32 * width ? 4 * 32 * width : columns;
-}
-
-// kSplits: blocks (y of the grid) share the columns of their rows. Stages: what goes through shared memory, see stage.cuh.
-template <i64 kColumns, int kWidth, class Stages = NoStages, bool kSplits = false> struct Frame
-{
-    static constexpr bool kStaged = !kSame<Stages, NoStages>;
-    static constexpr int kLanes = lanes_of_row(kColumns, kWidth, kStaged);
+    static constexpr int kLanes = lanes_of_row(kColumns, kWidth);
     static constexpr int kThreads = row::kThreads;
-    static constexpr int kSharedBytes = kStaged ? 2 * (int)sizeof(Stages) : 0;
     static constexpr int kTileM = kThreads / kLanes;
-    static constexpr int kTileN = (int)columns_of_block(kColumns, kWidth, kSplits);
+    static constexpr int kTileN = (int)kColumns;
     static constexpr int kBlocks = 0;
     static constexpr int kStepColumns = kLanes * kWidth;
     static constexpr int kSteps = (kTileN + kStepColumns - 1) / kStepColumns;
     static constexpr bool kExact = kColumns % (kSteps * kStepColumns) == 0;
 
-    // Blocks on a multiprocessor, by their shared memory. Rows of one step hold everything at once, and want the registers.
-    static constexpr int kResident = kSteps > 1 && kSharedBytes <= 113 * 1024 ? 2 : 1;
+    static constexpr i64 kKeptOfBlock = (i64)kThreads * kSteps * kWidth * kKeptOfColumn;
+    static constexpr Keeping kKeeping = kKeptOfColumn == 0 ? Keeping::Nothing : kSteps * kWidth * kKeptOfColumn <= kKeptBytes ? Keeping::Registers
+        : kKeptOfBlock <= kKeptShared ? Keeping::Shared : Keeping::Nothing;
+    static constexpr int kSharedBytes = kKeeping == Keeping::Shared ? (int)kKeptOfBlock : 0;
 
-    // Sweeps that keep the row are unrolled; others ask for a few packs at once, the last one for fewer, as it has more to hold, and for
-    // one between barriers.
-    static constexpr int unroll_reduction(bool keeps) { return keeps || kSteps < 4 ? kSteps : 4; }
-    static constexpr int unroll_last(bool keeps) { return keeps || kSteps < 2 ? kSteps : kStaged ? 1 : 2; }
+    // Sweeps that keep the row in registers are unrolled; others ask for a few packs at once, the last one for fewer, as it has more to hold.
+    static constexpr int kUnrollReduction = kKeeping == Keeping::Registers || kSteps < 4 ? kSteps : 4;
+    static constexpr int kUnrollLast = kKeeping == Keeping::Registers || kSteps < 2 ? kSteps : 2;
 
     struct Position
     {
         int lane;       // lane in the row
         int in_block;   // row in the block
-        int slab;       // of 16 rows; of kernels with stages
         i64 row;        // row of this lane; rows past the end read row 0 and store nothing
         bool active;    // whether that row exists; the same for all lanes of a row
-        int first;      // first column of the block
         bool leads;     // stores what there is once per row
 
         __device__ explicit Position(i64 rows)
-            : lane(threadIdx.x % kLanes), in_block(threadIdx.x / kLanes), slab(blockIdx.x), row((i64)blockIdx.x * kTileM + in_block), active(row < rows),
-              first(blockIdx.y * kTileN), leads(active && lane == 0 && blockIdx.y == 0)
+            : lane(threadIdx.x % kLanes), in_block(threadIdx.x / kLanes), row((i64)blockIdx.x * kTileM + in_block), active(row < rows), leads(active && lane == 0)
         {
             row = active ? row : 0;
         }
 
         // First column of this lane's pack in a step of a sweep.
-        __device__ int column(int step) const { return first + step * kStepColumns + lane * kWidth; }
+        __device__ int column(int step) const { return step * kStepColumns + lane * kWidth; }
     };
 
     static __device__ bool inside(int column) { return kExact || column < kColumns; }
 
-    // Two sets in turn: a step's flush may run while the next step is put, and one barrier a step is enough.
-    static __device__ Stages& stages(int step)
+    static __device__ u8* shared()
     {
-        extern __shared__ __align__(16) u8 shared[];
-        return reinterpret_cast<Stages*>(shared)[step % 2];
+        extern __shared__ __align__(128) u8 row_shared[];
+        return row_shared;
+    }
+
+    // After the fetches of what is kept.
+    static __device__ void fetched()
+    {
+        if constexpr (kKeeping == Keeping::Shared)
+        {
+            ptx::cp_async_commit();
+            ptx::cp_async_wait<0>();
+        }
     }
 
     // Over the lanes of a row; every one gets the result. All threads of the block take part.

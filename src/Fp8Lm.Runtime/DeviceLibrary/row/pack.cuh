@@ -18,19 +18,18 @@ template <class... Extents> constexpr int pack_width(Extents... extents)
     return (int)width;
 }
 
-// What several sweeps of a row read: kept in registers from the first fetch on if that is allowed, else read again (from the caches).
-template <class T, int kWidth, int kSteps, bool kKeeps> struct Kept
-{
-    Pack<T, kWidth> packs[kSteps];
+// Whether packs that begin at multiples of these are aligned.
+template <class... Extents> constexpr bool whole_packs(int width, Extents... extents) { return ((extents % width == 0) && ...); }
 
-    __device__ __forceinline__ void fetch(int step, const T* address) { packs[step] = row::fetch<kWidth>(address); }
-    __device__ __forceinline__ Floats<kWidth> get(int step, const T*) const { return widen(packs[step]); }
-};
-
-template <class T, int kWidth, int kSteps> struct Kept<T, kWidth, kSteps, false>
+// Sums of a lane's columns.
+template <bool kAligned, int kWidth> __device__ __forceinline__ void store_sums(float* address, const Floats<kWidth>& sums)
 {
-    __device__ __forceinline__ void fetch(int, const T*) {}
-    __device__ __forceinline__ Floats<kWidth> get(int, const T* address) const { return row::load<kWidth>(address); }
-};
+    if constexpr (kAligned)
+        store(address, sums);
+    else
+        #pragma unroll
+        for (int i = 0; i < kWidth; ++i)
+            address[i] = sums[i];
+}
 
 }  // namespace fp8lm::row
