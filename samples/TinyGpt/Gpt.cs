@@ -3,7 +3,7 @@ using static Fp8Lm.Ops;
 
 namespace TinyGpt;
 
-[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Bf16, Recipe.Fp16, Recipe.TransformerEngine, Recipe.Rowwise, Recipe.BlockScaled, Recipe.Fp8LmO1, Recipe.Fp8LmO2, Recipe.Fp8LmO3])]
+[Fp8Model(Recipes = [Recipe.Fp32, Recipe.Bf16, Recipe.Fp16, Recipe.TransformerEngine, Recipe.Rowwise, Recipe.BlockScaled, Recipe.Fp8LmO1, Recipe.Fp8LmO2, Recipe.Fp8LmO3, Recipe.Coat])]
 public partial class Gpt
 {
     static readonly Dim Vocab = new(), Context = new(), Width = new(), Heads = new(), Layers = new();

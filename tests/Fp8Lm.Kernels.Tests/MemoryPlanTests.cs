@@ -28,6 +28,7 @@ public sealed class MemoryPlanTests
     [InlineData("Fp8LmO1", 673.25)]
     [InlineData("Fp8LmO2", 673.25)]
     [InlineData("Fp8LmO3", 673.25)]
+    [InlineData("Coat", 673.25)]
     public void ALayerKeepsWhatBackwardReads(string recipe, double mebibytes)
     {
         IEnumerable<BufferInfo> kept = Gpt.Definition.Program(recipe).Buffers.Where(b => b.Category == BufferCategory.Activations && b.Scope is BufferScope.PerLayer or BufferScope.Carried);

@@ -142,6 +142,9 @@ public sealed class CudaTrainingTests : IDisposable
     [InlineData("TransformerEngine")]
     [InlineData("Bf16States")]
     [InlineData("Fp16Bf16Gradients")]
+    [InlineData("Coat")]
+    [InlineData("GroupedO2")]
+    [InlineData("GroupedE5M2")]
     public void A_step_of_the_segmented_optimizer_stores_what_the_CPU_stores(string recipe)
     {
         if (CudaDevice.Find(out string problem) is not { } device)

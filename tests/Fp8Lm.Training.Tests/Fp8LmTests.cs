@@ -41,6 +41,8 @@ public sealed class Fp8LmTests : IDisposable
     [InlineData("Bf16Master", 6)]
     [InlineData("Fp8Master", 5)]
     [InlineData("Fp8SecondMoment", 5)]
+    [InlineData("Coat", 10)]
+    [InlineData("GroupedO2", 5)]
     public void A_linear_weight_takes_the_bytes_of_the_table(string recipe, double bytes)
     {
         using CpuPool pool = new(1);
@@ -73,6 +75,10 @@ public sealed class Fp8LmTests : IDisposable
     [InlineData("Fp8LmO3", 0.01)]
     [InlineData("Bf16Master", 0.02)]
     [InlineData("SmallMoments", 0.02)]
+    [InlineData("Coat", 0.01)]
+    [InlineData("GroupedO2", 0.01)]
+    [InlineData("GroupedSecondMoment", 0.01)]
+    [InlineData("GroupedE5M2", 0.01)]
     public void It_trains_like_Bf16(string recipe, double tolerance)
     {
         double expected = Losses("Bf16").TakeLast(10).Average(), actual = Losses(recipe).TakeLast(10).Average();
@@ -89,6 +95,8 @@ public sealed class Fp8LmTests : IDisposable
     [InlineData("Fp8LmO2")]
     [InlineData("Fp8LmO3")]
     [InlineData("Fp8Master")]
+    [InlineData("Coat")]
+    [InlineData("GroupedO2")]
     public void A_resumed_run_ends_with_the_bytes_of_a_straight_one(string recipe)
     {
         Train("straight", recipe, Options with { Steps = 12 });
@@ -101,6 +109,9 @@ public sealed class Fp8LmTests : IDisposable
     [InlineData("Bf16", "Fp8LmO2", 0.02)]
     [InlineData("Fp8LmO2", "Bf16", 0.02)]
     [InlineData("Fp8LmO1", "Fp8LmO3", 0.02)]
+    [InlineData("Fp8LmO2", "Coat", 0.02)]
+    [InlineData("Coat", "Bf16", 0.02)]
+    [InlineData("GroupedO2", "Coat", 0.02)]
     public void A_run_goes_on_with_another_recipe(string first, string second, double tolerance)
     {
         RecordingObserver observer = new();

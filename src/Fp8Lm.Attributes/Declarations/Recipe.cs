@@ -41,6 +41,12 @@ public enum Recipe
 
     /// <summary>FP8-LM, level 3: level 2 with the weights stored in E4M3 beside their FP16 master; 7 bytes a parameter of the layers.</summary>
     Fp8LmO3,
+
+    /// <summary>
+    /// <see cref="TransformerEngine"/> with COAT's optimizer (arXiv 2410.19313, section 4): both moments in E4M3 with a scale and an exponent for every 128 elements; 10 1/8 bytes a
+    /// parameter of the layers.
+    /// </summary>
+    Coat,
 }
 
 /// <summary>How long the copies of a weight live that GEMMs read.</summary>
@@ -121,6 +127,19 @@ public enum ScalePolicy
     /// promote.
     /// </summary>
     Block,
+}
+
+/// <summary>What of a moment in FP8 shares a scale.</summary>
+public enum MomentScaling
+{
+    /// <summary>All of a tensor, per layer: a power of two (FP8-LM, section 2.2).</summary>
+    PerTensor,
+
+    /// <summary>
+    /// Every 128 elements, in the order of memory, which also share an exponent that makes them fill the range of the format (COAT's dynamic range expansion, arXiv 2410.19313,
+    /// section 4); an eighth of a byte a parameter for both moments. Moments in F32, BF16 and F16 stay as they are.
+    /// </summary>
+    Grouped,
 }
 
 /// <summary>What the loss gradient is multiplied with, so that small gradients do not underflow in FP16 (Micikevicius et al. 2018, section 3.2).</summary>

@@ -36,11 +36,14 @@ public sealed class RecipeDefinition
     /// <summary>Master weights of such layers: F32, BF16, or F16, E4M3 or E5M2 with a scale per tensor. All others are F32.</summary>
     public Format Master { get; init; }
 
-    /// <summary>First moment of Adam of every parameter: F32, BF16, or F16, E4M3 or E5M2 with a scale per tensor.</summary>
+    /// <summary>First moment of Adam of every parameter: F32, BF16, or F16, E4M3 or E5M2 with a scale per tensor; E4M3 and E5M2 also in groups (<see cref="MomentScaling"/>).</summary>
     public Format FirstMoment { get; init; }
 
     /// <summary>Second moment of Adam of every parameter: as <see cref="FirstMoment"/>.</summary>
     public Format SecondMoment { get; init; }
+
+    /// <summary>What of a moment in E4M3 or E5M2 shares a scale; <see cref="MomentScaling.Grouped"/> only where a moment is one of these.</summary>
+    public MomentScaling MomentScaling { get; init; }
 
     /// <summary>How long copies of weights live; other than <see cref="WeightCopies.PerStep"/> only with a master, gradient or moment of fewer than 32 bits.</summary>
     public WeightCopies Copies { get; init; }

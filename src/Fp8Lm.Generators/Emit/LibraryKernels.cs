@@ -78,7 +78,8 @@ internal static class LibraryKernels
     /// <summary>The optimizer of recipes whose states have formats of their own: one pass, or two where any of them has a scale.</summary>
     private static IEnumerable<LibraryKernel> Segmented(RecipeSpec recipe)
     {
-        string cuda = $"optim::SegmentedAdamW<{string.Join(", ", States(recipe).Select(CudaText.Type))}>", cpu = $"<{string.Join(", ", States(recipe).Select(State))}>";
+        string cuda = $"optim::SegmentedAdamW<{CudaText.Type(recipe.Master)}, {CudaText.Type(recipe.WeightGradient)}, {CudaMoment(recipe, recipe.FirstMoment)}, {CudaMoment(recipe, recipe.SecondMoment)}>";
+        string cpu = $"<{State(recipe.Master)}, {State(recipe.WeightGradient)}, {CpuMoment(recipe, recipe.FirstMoment)}, {CpuMoment(recipe, recipe.SecondMoment)}>";
         ElementType Of(Format format, Format others) => format == others ? LoweringContext.TypeOf(format) : ElementType.Bytes;
         KernelParam[] arenas =
         [
@@ -89,16 +90,17 @@ internal static class LibraryKernels
         yield return new("gradient_norm", "ScaledOptimizer", "optim/gradient_norm.cuh", $"optim::SegmentedGradientNorm<{CudaText.Type(recipe.WeightGradient)}>",
             $"CpuKernels.{(scales.Length > 0 ? "Scaled" : "Segmented")}GradientNorm<{State(recipe.WeightGradient)}>", "NoGeometry.Instance",
             [arenas[1], .. arenas.Skip(4), .. scales, P("state", ElementType.State, true), P("scratch", ElementType.F32, true)]);
+        KernelParam[] groups = recipe.GroupedMoments ? [P("m_groups", ElementType.F32, true), P("v_groups", ElementType.F32, true)] : [];
         if (!recipe.ScaledStates)
         {
-            yield return new("adamw", "ScaledOptimizer", "optim/segmented_adamw.cuh", cuda + "::Update", "CpuKernels.SegmentedAdamW" + cpu, "NoGeometry.Instance", [.. arenas, P("state", ElementType.State)]);
+            yield return new("adamw", "ScaledOptimizer", "optim/segmented_adamw.cuh", cuda + "::Update", "CpuKernels.SegmentedAdamW" + cpu, "NoGeometry.Instance", [.. arenas, .. groups, P("state", ElementType.State)]);
             yield break;
         }
 
         yield return new("adamw_amax", "ScaledOptimizer", "optim/segmented_adamw.cuh", cuda + "::Amax", "CpuKernels.ScaledAdamAmax" + cpu, "NoGeometry.Instance",
-            [.. arenas.Select(a => P(a.Name, a.Type)), P("inverse", ElementType.F32), P("amax", ElementType.U32, true), P("state", ElementType.State)]);
+            [.. arenas.Concat(groups).Select(a => P(a.Name, a.Type)), P("inverse", ElementType.F32), P("amax", ElementType.U32, true), P("state", ElementType.State)]);
         yield return new("adamw_store", "ScaledOptimizer", "optim/segmented_adamw.cuh", cuda + "::Store", "CpuKernels.ScaledAdamStore" + cpu, "NoGeometry.Instance",
-            [.. arenas, P("scale", ElementType.F32), P("inverse", ElementType.F32), P("amax", ElementType.U32), P("state", ElementType.State)]);
+            [.. arenas, .. groups, P("scale", ElementType.F32), P("inverse", ElementType.F32), P("amax", ElementType.U32), P("state", ElementType.State)]);
         yield return StateScales;
         if (RecipeSpec.IsFp8(recipe.WeightGradient))
         {
@@ -106,7 +108,9 @@ internal static class LibraryKernels
         }
     }
 
-    private static Format[] States(RecipeSpec recipe) => [recipe.Master, recipe.WeightGradient, recipe.FirstMoment, recipe.SecondMoment];
-
     private static string State(Format format) => format + "State";
+
+    private static string CpuMoment(RecipeSpec recipe, Format moment) => recipe.Groups(moment) ? $"GroupedState<{State(moment)}>" : State(moment);
+
+    private static string CudaMoment(RecipeSpec recipe, Format moment) => recipe.Groups(moment) ? $"optim::Grouped<{CudaText.Type(moment)}>" : CudaText.Type(moment);
 }

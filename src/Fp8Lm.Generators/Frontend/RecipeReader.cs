@@ -12,7 +12,7 @@ namespace Fp8Lm.Generators.Frontend;
 internal static class RecipeReader
 {
     private static readonly RecipeSpec[] BuiltIn = [RecipeSpec.Fp32, RecipeSpec.Bf16, RecipeSpec.Fp16, RecipeSpec.TransformerEngine, RecipeSpec.TransformerEngineCurrent,
-        RecipeSpec.Rowwise, RecipeSpec.BlockScaled, RecipeSpec.Fp8LmO1, RecipeSpec.Fp8LmO2, RecipeSpec.Fp8LmO3];
+        RecipeSpec.Rowwise, RecipeSpec.BlockScaled, RecipeSpec.Fp8LmO1, RecipeSpec.Fp8LmO2, RecipeSpec.Fp8LmO3, RecipeSpec.Coat];
 
     public static List<RecipeSpec> Read(INamedTypeSymbol model, ForwardReader reader, ReadContext context)
     {

@@ -49,6 +49,7 @@ internal static class RecipeRoles
             "Copies" => recipe with { Copies = (WeightCopies)number },
             "SavedFactors" => recipe with { SavedFactors = (SavedFactors)number },
             "Recompute" => recipe with { Recompute = (Recompute)number },
+            "MomentScaling" => recipe with { MomentScaling = (MomentScaling)number },
             "LossScaling" => recipe with { LossScaling = (LossScaling)number },
             "InitialLossScale" => recipe with { InitialLossScale = number },
             "GrowthInterval" => recipe with { GrowthInterval = number },
@@ -108,6 +109,11 @@ internal static class RecipeRoles
             return ("Copies", recipe.OwnStates
                 ? "FP8 copies of weights can only be left out where the optimizer keeps their scales; make Master, WeightGradient or a moment F16, E4M3 or E5M2, or use 'WeightCopies.PerStep'"
                 : "copies of weights can only be left out where the optimizer works tensor by tensor; make Master, WeightGradient or a moment smaller than F32, or use 'WeightCopies.PerStep'");
+        }
+
+        if (recipe.MomentScaling == MomentScaling.Grouped && !recipe.GroupedMoments)
+        {
+            return ("MomentScaling", $"FirstMoment is {recipe.FirstMoment} and SecondMoment is {recipe.SecondMoment}, and only moments in E4M3 or E5M2 are stored in groups; make one of them E4M3, or use 'MomentScaling.PerTensor'");
         }
 
         if (LossScaleConflict(recipe) is { } scaling)

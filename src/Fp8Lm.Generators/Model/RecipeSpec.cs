@@ -56,6 +56,15 @@ public enum Recompute
     NormalizedInputs,
 }
 
+/// <summary>What of a moment in FP8 shares a scale.</summary>
+public enum MomentScaling
+{
+    /// <summary>All of a tensor.</summary>
+    PerTensor,
+    /// <summary>Every 128 elements, which also share an exponent.</summary>
+    Grouped,
+}
+
 /// <summary>What the loss gradient is multiplied with.</summary>
 public enum LossScaling
 {
@@ -164,6 +173,12 @@ public sealed record RecipeSpec(
     /// <summary>FP8-LM's third level: weights are stored in FP8 beside their master. 7 bytes a parameter.</summary>
     public static readonly RecipeSpec Fp8LmO3 = Fp8LmO2 with { Name = "Fp8LmO3", Copies = WeightCopies.RowMajorPerStep };
 
+    /// <summary>COAT's optimizer (arXiv 2410.19313, section 4) with the products of <see cref="TransformerEngine"/>: both moments in E4M3 with a scale and an exponent per 128 elements.</summary>
+    public static readonly RecipeSpec Coat = TransformerEngine with
+    {
+        Name = "Coat", FirstMoment = Format.E4M3, SecondMoment = Format.E4M3, MomentScaling = MomentScaling.Grouped,
+    };
+
     /// <summary>How long copies of weights live.</summary>
     public WeightCopies Copies { get; init; }
 
@@ -172,6 +187,9 @@ public sealed record RecipeSpec(
 
     /// <summary>What backward computes again.</summary>
     public Recompute Recompute { get; init; }
+
+    /// <summary>What of a moment in FP8 shares a scale.</summary>
+    public MomentScaling MomentScaling { get; init; }
 
     /// <summary>What the loss gradient is multiplied with.</summary>
     public LossScaling LossScaling { get; init; }
@@ -188,7 +206,16 @@ public sealed record RecipeSpec(
     public bool OwnStates => WeightGradient != Format.F32 || Master != Format.F32 || FirstMoment != Format.F32 || SecondMoment != Format.F32;
 
     /// <summary>Whether anything that it keeps has a scale: it then takes the amax of what it will store in a pass of its own, and scales of weights' FP8 copies follow from that.</summary>
-    public bool ScaledStates => IsScaled(WeightGradient) || IsScaled(Master) || IsScaled(FirstMoment) || IsScaled(SecondMoment);
+    public bool ScaledStates => IsScaled(WeightGradient) || IsScaled(Master) || MomentHasScale(FirstMoment) || MomentHasScale(SecondMoment);
+
+    /// <summary>Whether moments of that format, one of the recipe's two, are stored in groups.</summary>
+    public bool Groups(Format moment) => MomentScaling == MomentScaling.Grouped && IsFp8(moment);
+
+    /// <summary>Whether any moment is.</summary>
+    public bool GroupedMoments => Groups(FirstMoment) || Groups(SecondMoment);
+
+    /// <summary>Whether moments of that format have a scale per tensor.</summary>
+    public bool MomentHasScale(Format moment) => IsScaled(moment) && !Groups(moment);
 
     /// <summary>Whether copies of linear weights depend on the master and what the optimizer left beside it alone, with no history: they can be made anew at any time.</summary>
     public bool CopiesFollowMaster => OwnStates && (ScaledStates || GroupedScales || !UsesFp8);

@@ -11,12 +11,14 @@ namespace Fp8Lm.Checkpoints;
 /// <summary>
 /// The state of a training run in one safetensors file. Weights carry their own names, so other tools read the file as a plain model;
 /// moments, FP8 state, the loss scale and factors of gradient reductions lie beside them under <c>adam.m.</c>, <c>adam.v.</c>, <c>fp8.</c>, <c>loss_scale</c> and <c>reduction.</c> (<see cref="SavedReduction"/>). Every tensor has the format in which it is kept: a number is the stored one
-/// times its element of <c>fp8.state_scale_inverse</c> (rows: gradients, weights, first and second moments; a column per instance in the order of the model).
+/// times its element of <c>fp8.state_scale_inverse</c> (rows: gradients, weights, first and second moments; a column per instance in the order of the model). Moments in groups have a tensor
+/// <c>fp8.groups.adam.m.</c> or <c>fp8.groups.adam.v.</c> beside them, F32 [elements / 128 rounded up, 2]: with the amax and root of its group, a number is amax (|stored| / maximum)^root with the sign of what is stored.
 /// </summary>
 public static class TrainingCheckpoint
 {
     private const string FirstMoment = "adam.m.";
     private const string SecondMoment = "adam.v.";
+    private const string Groups = "fp8.groups.";
     private const string StateInverse = "fp8.state_scale_inverse";
     private const string Float = "F32";
     private const string LossScale = "loss_scale";
@@ -115,7 +117,7 @@ public static class TrainingCheckpoint
             inverses = Floats(file, entry, ElementFormat.F32, 1f);
         }
 
-        List<(ArenaKind Arena, int Parameter, long Layer, TensorEntry Entry, ElementFormat Format)> found = [];
+        List<(ArenaKind Arena, int Parameter, long Layer, TensorEntry Entry, ElementFormat Format, TensorEntry? Groups)> found = [];
         foreach ((string prefix, ArenaKind arena) in Arenas(session.Plan.Training))
         {
             for (int p = 0; p < definition.Parameters.Length; p++)
@@ -125,8 +127,11 @@ public static class TrainingCheckpoint
                 {
                     string name = prefix + parameter.InstanceName(layer);
                     ElementFormat format = StateFormats.FirstOrDefault(f => file.Header.Tensors.TryGetValue(name, out TensorEntry? entry) && entry.DataType == TensorEntry.DataTypeOf(f));
-                    found.Add((arena, p, layer, file.Require(name, TensorEntry.DataTypeOf(format), parameter.Shape(session.Dims)), format));
-                    if (format.ScaledMaximum() > 0 && inverses is null)
+                    TensorEntry? groups = arena != ArenaKind.Master && (format is ElementFormat.E4M3 or ElementFormat.E5M2) && file.Header.Tensors.ContainsKey(Groups + name)
+                        ? file.Require(Groups + name, Float, MomentGroup.Count(parameter.Elements(session.Dims)), 2)
+                        : null;
+                    found.Add((arena, p, layer, file.Require(name, TensorEntry.DataTypeOf(format), parameter.Shape(session.Dims)), format, groups));
+                    if (format.ScaledMaximum() > 0 && groups is null && inverses is null)
                     {
                         throw new CheckpointException($"{file.Path}: tensor {CheckpointException.Quote(name)} is {TensorEntry.DataTypeOf(format)}, but there is no {CheckpointException.Quote(StateInverse)} with its scale.");
                     }
@@ -134,9 +139,11 @@ public static class TrainingCheckpoint
             }
         }
 
-        foreach ((ArenaKind arena, int p, long layer, TensorEntry entry, ElementFormat format) in found)
+        foreach ((ArenaKind arena, int p, long layer, TensorEntry entry, ElementFormat format, TensorEntry? groups) in found)
         {
-            session.WriteParameter(arena, p, layer, Floats(file, entry, format, format.ScaledMaximum() > 0 ? inverses![session.Plan.StateSlot(arena, p, layer)] : 1f));
+            session.WriteParameter(arena, p, layer, groups is not null
+                ? Grouped(file, entry, format, groups)
+                : Floats(file, entry, format, format.ScaledMaximum() > 0 ? inverses![session.Plan.StateSlot(arena, p, layer)] : 1f));
         }
     }
 
@@ -146,6 +153,16 @@ public static class TrainingCheckpoint
     {
         float[] values = new float[entry.Length / format.Bytes()];
         file.Read(entry, (offset, bytes) => StateCodec.Decode(bytes, format, inverse, values.AsSpan((int)(offset / format.Bytes()), bytes.Length / format.Bytes())));
+        return values;
+    }
+
+    /// <summary>The values of a moment in groups.</summary>
+    private static float[] Grouped(SafetensorsFile file, TensorEntry entry, ElementFormat format, TensorEntry groups)
+    {
+        float[] pairs = Floats(file, groups, ElementFormat.F32, 1f), values = new float[entry.Length];
+        byte[] stored = new byte[entry.Length];
+        file.Read(entry, (offset, bytes) => bytes.CopyTo(stored.AsSpan((int)offset)));
+        StateCodec.DecodeGroups(stored, format, MemoryMarshal.Cast<float, MomentGroup>(pairs), values);
         return values;
     }
 
@@ -211,8 +228,12 @@ public static class TrainingCheckpoint
                 long[] shape = parameter.Shape(session.Dims);
                 for (long layer = 0; layer < parameter.Layers(session.Dims); layer++)
                 {
-                    tensors.Add(new StateTensor(
-                        prefix + parameter.InstanceName(layer), TensorEntry.DataTypeOf(ParameterMemory.Format(session, arena, p)), shape, ParameterMemory.Address(session, arena, p, layer)));
+                    string name = prefix + parameter.InstanceName(layer);
+                    tensors.Add(new StateTensor(name, TensorEntry.DataTypeOf(ParameterMemory.Format(session, arena, p)), shape, ParameterMemory.Address(session, arena, p, layer)));
+                    if (ParameterMemory.IsGrouped(session, arena, p))
+                    {
+                        tensors.Add(new StateTensor(Groups + name, Float, [MomentGroup.Count(session.Plan.Parameters[p].Elements), 2], ParameterMemory.GroupAddress(session, arena, p, layer)));
+                    }
                 }
             }
         }

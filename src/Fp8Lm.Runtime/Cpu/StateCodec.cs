@@ -1,5 +1,5 @@
 using System;
-using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 using Fp8Lm.Execution;
 
 namespace Fp8Lm.Cpu;
@@ -56,6 +56,51 @@ internal static unsafe class StateCodec
                 break;
             default:
                 throw new ArgumentOutOfRangeException(nameof(format), format, "No state has this format.");
+        }
+    }
+
+    /// <summary>Stores values in groups, each with a scale and an exponent of its own.</summary>
+    /// <param name="values">The values; every group but the last has all of its elements.</param>
+    /// <param name="format">E4M3 or E5M2.</param>
+    /// <param name="groups">Gets the groups; one with a number that is not finite stays as it is.</param>
+    /// <param name="bytes">Gets the elements.</param>
+    public static void EncodeGroups(ReadOnlySpan<float> values, ElementFormat format, Span<MomentGroup> groups, Span<byte> bytes)
+    {
+        float* padded = stackalloc float[MomentGroup.Elements];
+        byte* rounded = stackalloc byte[MomentGroup.Elements];
+        for (int i = 0; i < values.Length; i += MomentGroup.Elements)
+        {
+            int n = Math.Min(MomentGroup.Elements, values.Length - i);
+            var lanes = new Span<float>(padded, MomentGroup.Elements);
+            values.Slice(i, n).CopyTo(lanes);
+            lanes[n..].Clear();
+            ref MomentGroup group = ref groups[i / MomentGroup.Elements];
+            if (format == ElementFormat.E4M3)
+            {
+                group.Compress<GroupedState<E4M3State>>(padded, MomentGroup.Elements, rounded);
+            }
+            else
+            {
+                group.Compress<GroupedState<E5M2State>>(padded, MomentGroup.Elements, rounded);
+            }
+
+            new Span<byte>(rounded, n).CopyTo(bytes[i..]);
+        }
+    }
+
+    /// <summary>The values of what <see cref="EncodeGroups"/> has stored.</summary>
+    public static void DecodeGroups(ReadOnlySpan<byte> bytes, ElementFormat format, ReadOnlySpan<MomentGroup> groups, Span<float> values)
+    {
+        Decode(bytes, format, 1f, values);
+        Span<float> lanes = stackalloc float[Lanes];
+        for (int i = 0; i < values.Length; i += Lanes)
+        {
+            int n = Math.Min(Lanes, values.Length - i);
+            values.Slice(i, n).CopyTo(lanes);
+            MomentGroup group = groups[i / MomentGroup.Elements];
+            Vector256<float> stored = Vector256.Create<float>(lanes);
+            (format == ElementFormat.E4M3 ? group.Expand<GroupedState<E4M3State>>(stored) : group.Expand<GroupedState<E5M2State>>(stored)).CopyTo(lanes);
+            lanes[..n].CopyTo(values[i..]);
         }
     }
 

@@ -12,6 +12,9 @@ public unsafe interface IStateFormat
     /// <summary>The largest number of a format that is stored with a scale; 0 for those that need none.</summary>
     static abstract float Maximum { get; }
 
+    /// <summary>The largest number of a format whose groups of 128 elements have scales and exponents of their own; 0 for others.</summary>
+    static virtual float GroupMaximum => 0f;
+
     /// <summary>Reads eight elements.</summary>
     static abstract Vector256<float> Load(byte* p);
 
@@ -89,6 +92,28 @@ public readonly unsafe struct E4M3State : IStateFormat
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Store(byte* p, Vector256<float> value) => Simd.StoreE4M3(p, value);
+}
+
+/// <summary>A format of FP8 in groups of 128 elements with a scale and an exponent each (COAT, arXiv 2410.19313, section 4), and no scale of the tensor; loads and stores are those of the bytes.</summary>
+/// <typeparam name="T">E4M3 or E5M2.</typeparam>
+public readonly unsafe struct GroupedState<T> : IStateFormat where T : struct, IStateFormat
+{
+    /// <inheritdoc/>
+    public static int Bytes => T.Bytes;
+
+    /// <inheritdoc/>
+    public static float Maximum => 0f;
+
+    /// <inheritdoc/>
+    public static float GroupMaximum => T.Maximum;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Load(byte* p) => T.Load(p);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(byte* p, Vector256<float> value) => T.Store(p, value);
 }
 
 /// <summary>E5M2 with a scale.</summary>

@@ -2,6 +2,7 @@ using System;
 using System.Collections.Generic;
 using System.Linq;
 using System.Runtime.CompilerServices;
+using Fp8Lm.Cpu;
 
 namespace Fp8Lm.Execution;
 
@@ -59,6 +60,10 @@ public enum WorkspacePart
     LossScale,
     /// <summary><see cref="Numerics.CastStatistics"/> [slots of all casts].</summary>
     CastStatistics,
+    /// <summary>F32 [groups, 2]: largest magnitude and inverse exponent of every 128 elements of first moments in groups (<see cref="ParameterFormats.Grouped"/>), else empty.</summary>
+    FirstGroups,
+    /// <summary>The same of second moments.</summary>
+    SecondGroups,
 }
 
 /// <summary>Where the instances of a buffer lie.</summary>
@@ -90,6 +95,7 @@ public sealed class MemoryPlan
 
     private readonly long[] arenaBytes = new long[Enum.GetValues<ArenaKind>().Length];
     private readonly long[] categoryBytes = new long[Enum.GetValues<BufferCategory>().Length];
+    private readonly long[] firstGroups;
     private readonly long[,] parameterBytes;
     private readonly long[] workspaceOffsets = new long[Enum.GetValues<WorkspacePart>().Length];
 
@@ -100,6 +106,7 @@ public sealed class MemoryPlan
         Dims = dims;
         Checkpointing = checkpointing;
         Training = training;
+        firstGroups = new long[definition.Parameters.Length];
         parameterBytes = new long[arenaBytes.Length, definition.Parameters.Length];
         ScaledStates = program.ParameterFormats.Any(f => f.Scaled);
         Parameters = PlaceParameters();
@@ -168,6 +175,9 @@ public sealed class MemoryPlan
     /// <summary>Whether any of these formats has a scale.</summary>
     public bool ScaledStates { get; }
 
+    /// <summary>Groups of 128 elements of all parameter instances, each of which begins with a new one.</summary>
+    public long MomentGroups { get; private set; }
+
     /// <summary>Offset of an instance of a parameter in one of the parameter arenas, bytes.</summary>
     public long ParameterOffset(ArenaKind arena, int parameter, long layer) =>
         checked(parameterBytes[(int)arena, parameter] + (layer * Parameters[parameter].Stride * Program.FormatsOf(parameter).Of(arena).Bytes()));
@@ -188,6 +198,11 @@ public sealed class MemoryPlan
         _ => throw new ArgumentOutOfRangeException(nameof(arena), arena, "The arena holds no parameters."),
     };
 
+    /// <summary>Offset of the groups of a parameter's instance in the workspace part that has those of a moment, bytes.</summary>
+    public long GroupOffset(int parameter, long layer) => checked(FirstGroup(parameter, layer) * MomentGroup.Bytes);
+
+    private long FirstGroup(int parameter, long layer) => firstGroups[parameter] + (layer * MomentGroup.Count(Parameters[parameter].Stride));
+
     /// <summary>The table that multi-tensor kernels of the optimizer walk over.</summary>
     public StateSegment[] Segments()
     {
@@ -206,6 +221,7 @@ public sealed class MemoryPlan
                     SecondMoment = ParameterOffset(ArenaKind.SecondMoment, p, layer),
                     FirstTile = tile,
                     Elements = Parameters[p].Stride,
+                    FirstGroup = FirstGroup(p, layer),
                     WeightSlot = formats.WeightScale < 0 ? -1 : checked((int)(ScaleFirstSlots[formats.WeightScale] + layer)),
                     Traits = (Definition.Parameters[p].Decay ? StateSegmentTraits.Decays : 0) | (formats.Linear ? StateSegmentTraits.Linear : 0),
                 };
@@ -362,6 +378,8 @@ public sealed class MemoryPlan
         long[] first = new long[Parameters.Count];
         for (int p = 0; p < first.Length; p++)
         {
+            firstGroups[p] = MomentGroups;
+            MomentGroups = checked(MomentGroups + (Parameters[p].Instances * MomentGroup.Count(Parameters[p].Stride)));
             first[p] = StateInstances;
             StateInstances = checked(StateInstances + Parameters[p].Instances);
             StateTiles = checked(StateTiles + (Tiles(p) * Parameters[p].Instances));
@@ -458,9 +476,11 @@ public sealed class MemoryPlan
         long segments = SegmentedStates ? checked(StateInstances * Unsafe.SizeOf<StateSegment>()) : 0;
         long lossScale = Program.LossScaling is null ? 0 : Unsafe.SizeOf<LossScaleState>();
         long casts = Training ? checked(CastSlots * Unsafe.SizeOf<Numerics.CastStatistics>()) : 0;
+        long firstMoments = GroupBytes(ArenaKind.FirstMoment), secondMoments = GroupBytes(ArenaKind.SecondMoment);
         long history = checked(scales * Math.Max(1, Program.Scaling?.HistoryLength ?? 1));
         ReadOnlySpan<long> bytes =
-            [Unsafe.SizeOf<StepState>(), batch, batch, batch, scales, scales, scales, history, scales, ReductionScratchBytes, states, states, states, segments, lossScale, casts];
+            [Unsafe.SizeOf<StepState>(), batch, batch, batch, scales, scales, scales, history, scales, ReductionScratchBytes, states, states, states, segments, lossScale, casts,
+            firstMoments, secondMoments];
         long offset = 0;
         for (int part = 0; part < bytes.Length; part++)
         {
@@ -469,8 +489,12 @@ public sealed class MemoryPlan
         }
 
         arenaBytes[(int)ArenaKind.Workspace] = offset;
-        Count(BufferCategory.Workspace, offset);
+        long groups = ArenaLayout.Align(firstMoments) + ArenaLayout.Align(secondMoments);
+        Count(BufferCategory.Optimizer, groups);
+        Count(BufferCategory.Workspace, offset - groups);
     }
+
+    private long GroupBytes(ArenaKind arena) => Training && Program.ParameterFormats.Any(f => f.IsGrouped(arena)) ? checked(MomentGroups * MomentGroup.Bytes) : 0;
 
     private void Count(BufferCategory category, long bytes) => categoryBytes[(int)category] = checked(categoryBytes[(int)category] + bytes);
 }

@@ -119,14 +119,21 @@ public sealed record CastInfo(string Name, string Role, ElementFormat Format, Fu
 /// <param name="SecondMoment">Adam's v.</param>
 /// <param name="Linear">Whether it is the weight of a linear in a repeated module: the formats of master and gradient are those of the recipe.</param>
 /// <param name="WeightScale">Scale family of its FP8 copies, which the optimizer keeps; -1: none.</param>
+/// <param name="Grouped">Whether moments in E4M3 or E5M2 have a scale and an exponent for every 128 elements, in the order of memory, instead of a scale (COAT, arXiv 2410.19313, section 4).</param>
 public sealed record ParameterFormats(
-    ElementFormat Master, ElementFormat Gradient, ElementFormat FirstMoment, ElementFormat SecondMoment, bool Linear = false, int WeightScale = -1)
+    ElementFormat Master, ElementFormat Gradient, ElementFormat FirstMoment, ElementFormat SecondMoment, bool Linear = false, int WeightScale = -1, bool Grouped = false)
 {
     /// <summary>Everything in F32.</summary>
     public static readonly ParameterFormats F32 = new(ElementFormat.F32, ElementFormat.F32, ElementFormat.F32, ElementFormat.F32);
 
     /// <summary>Whether anything of it has a scale.</summary>
-    public bool Scaled => Master.ScaledMaximum() > 0 || Gradient.ScaledMaximum() > 0 || FirstMoment.ScaledMaximum() > 0 || SecondMoment.ScaledMaximum() > 0;
+    public bool Scaled => IsScaled(ArenaKind.Master) || IsScaled(ArenaKind.Gradients) || IsScaled(ArenaKind.FirstMoment) || IsScaled(ArenaKind.SecondMoment);
+
+    /// <summary>Whether what one of the parameter arenas holds has a scale per instance.</summary>
+    public bool IsScaled(ArenaKind arena) => Of(arena).ScaledMaximum() > 0 && !IsGrouped(arena);
+
+    /// <summary>Whether it has a scale and an exponent for every 128 elements.</summary>
+    public bool IsGrouped(ArenaKind arena) => Grouped && (arena is ArenaKind.FirstMoment or ArenaKind.SecondMoment) && (Of(arena) is ElementFormat.E4M3 or ElementFormat.E5M2);
 
     /// <summary>The format of one of the parameter arenas.</summary>
     /// <exception cref="System.ArgumentOutOfRangeException">The arena holds no parameters.</exception>

@@ -29,8 +29,8 @@ public struct StateSegment
     public int WeightSlot;
     /// <summary>What holds for it.</summary>
     public StateSegmentTraits Traits;
-    /// <summary>Makes the size 64 bytes.</summary>
-    public long Reserved;
+    /// <summary>Number of its first group of 128 elements, where moments are in groups (<see cref="ParameterFormats.Grouped"/>).</summary>
+    public long FirstGroup;
 }
 
 /// <summary>What holds for a segment.</summary>

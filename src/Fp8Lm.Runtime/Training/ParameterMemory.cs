@@ -16,7 +16,7 @@ internal static class ParameterMemory
 {
     private const int PieceElements = 1 << 20;
 
-    // Pieces start at even indices, so that random numbers made in pairs never straddle two of them.
+    // Pieces start at even indices, so that random numbers made in pairs never straddle two of them, and where groups of moments do.
     private const int RunElements = 1 << 14;
 
     /// <summary>Writes the elements from number <paramref name="first"/> on; called from several threads, and perhaps twice for each element.</summary>
@@ -37,6 +37,13 @@ internal static class ParameterMemory
         if (format == ElementFormat.F32)
         {
             session.CopyToHost(Address(session, arena, parameter, layer), MemoryMarshal.AsBytes(values));
+            return;
+        }
+
+        if (IsGrouped(session, arena, parameter))
+        {
+            byte[] stored = session.Read<byte>(Address(session, arena, parameter, layer), values.Length);
+            StateCodec.DecodeGroups(stored, format, session.Read<MomentGroup>(GroupAddress(session, arena, parameter, layer), MomentGroup.Count(values.Length)), values);
             return;
         }
 
@@ -62,7 +69,9 @@ internal static class ParameterMemory
         ElementFormat format = Format(session, arena, parameter);
         long elements = session.Plan.Parameters[parameter].Elements;
         int weightScale = arena == ArenaKind.Master ? session.Plan.Program.FormatsOf(parameter).WeightScale : -1;
-        float maximum = format.ScaledMaximum(), scale = 1f;
+        bool grouped = IsGrouped(session, arena, parameter);
+        MomentGroup[] groups = new MomentGroup[grouped ? MomentGroup.Count(elements) : 0];
+        float maximum = grouped ? 0f : format.ScaledMaximum(), scale = 1f;
         if (maximum > 0 || weightScale >= 0)
         {
             uint amax = Amax(elements, write);
@@ -92,10 +101,28 @@ internal static class ParameterMemory
 
                 float[] values = new float[n];
                 write(start + first, values);
-                StateCodec.Encode(values, format, scale, new Span<byte>((byte*)address + (first * format.Bytes()), n * format.Bytes()));
+                var bytes = new Span<byte>((byte*)address + (first * format.Bytes()), n * format.Bytes());
+                if (grouped)
+                {
+                    StateCodec.EncodeGroups(values, format, groups.AsSpan((int)((start + first) / MomentGroup.Elements)), bytes);
+                    return;
+                }
+
+                StateCodec.Encode(values, format, scale, bytes);
             });
         });
+        if (grouped)
+        {
+            session.Write<MomentGroup>(groups, GroupAddress(session, arena, parameter, layer));
+        }
     }
+
+    /// <summary>Whether a parameter is stored in groups in one of the parameter arenas.</summary>
+    public static bool IsGrouped(Session session, ArenaKind arena, int parameter) => session.Plan.Program.FormatsOf(parameter).IsGrouped(arena);
+
+    /// <summary>Address of the groups of an instance of a moment: <see cref="MomentGroup"/> [its elements / 128, rounded up].</summary>
+    public static nint GroupAddress(Session session, ArenaKind arena, int parameter, long layer) =>
+        session.Workspace(arena == ArenaKind.FirstMoment ? WorkspacePart.FirstGroups : WorkspacePart.SecondGroups) + (nint)session.Plan.GroupOffset(parameter, layer);
 
     /// <summary>Format of a parameter in one of the parameter arenas.</summary>
     public static ElementFormat Format(Session session, ArenaKind arena, int parameter) => session.Plan.Program.FormatsOf(parameter).Of(arena);

@@ -20,6 +20,7 @@ public sealed class RecipeDiagnosticTests
     [InlineData("new(Recipe.TransformerEngine) { Master = Format.BF16, Copies = WeightCopies.[|FP8L0503:RowMajorPerStep|] }")]
     [InlineData("new(Recipe.Bf16) { LossScaling = LossScaling.[|FP8L0503:Dynamic|] }")]
     [InlineData("new(Recipe.Fp16) { InitialLossScale = [|FP8L0503:1000|] }")]
+    [InlineData("new(Recipe.TransformerEngine) { MomentScaling = MomentScaling.[|FP8L0503:Grouped|] }")]
     [InlineData("new(Recipe.Fp16) { InitialLossScale = [|FP8L0503:0|] }")]
     [InlineData("new(Recipe.Fp16) { GrowthInterval = [|FP8L0503:0|] }")]
     [InlineData("new(Recipe.TransformerEngine) { Weight = Format.[|FP8L0503:BF16|] }")]
@@ -50,6 +51,11 @@ public sealed class RecipeDiagnosticTests
     [InlineData("static readonly RecipeDefinition [|FP8L0504:Mine|] = Make(); static RecipeDefinition Make() => new(Recipe.Bf16);")]
     public Task Declarations(string declaration) => DiagnosticTest.Verify(Model("Recipe.Bf16", "[ModelRecipe] " + declaration));
 
+    /// <summary>What does not go with an entry of the built-in recipe is said at the field.</summary>
+    [Fact]
+    public Task NothingToGroup() => DiagnosticTest.Verify(Model(
+        "Recipe.Bf16", "[ModelRecipe] static readonly RecipeDefinition [|FP8L0503:Mine|] = new(Recipe.Coat) { FirstMoment = Format.BF16, SecondMoment = Format.F16 };"));
+
     [Fact]
     public Task NoRecipe() => DiagnosticTest.Verify(Model("").Replace("class M", "class [|FP8L0505:M|]", System.StringComparison.Ordinal));
 
@@ -64,6 +70,16 @@ public sealed class RecipeDiagnosticTests
     [InlineData("new(Recipe.Fp8LmO2) { Scaling = ScalePolicy.Rowwise, AmaxHistory = 0 }")]
     [InlineData("new(Recipe.Fp8LmO3) { Scaling = ScalePolicy.Block, AmaxHistory = 0, PromoteForward = true, Master = Format.E4M3 }")]
     public Task GroupedScales(string recipe) => DiagnosticTest.Verify(Model("Recipe.Rowwise, Recipe.BlockScaled", "[ModelRecipe] static readonly RecipeDefinition Mine = " + recipe + ";"));
+
+    /// <summary>Moments in groups: COAT's, beside FP8-LM's masters, one of two, and with products that have groups of their own.</summary>
+    [Theory]
+    [InlineData("new(Recipe.Coat) { FirstMoment = Format.BF16, SecondMoment = Format.E5M2 }")]
+    [InlineData("new(Recipe.Fp8LmO2) { MomentScaling = MomentScaling.Grouped }")]
+    [InlineData("new(Recipe.Fp8LmO2) { SecondMoment = Format.E4M3, MomentScaling = MomentScaling.Grouped, Copies = WeightCopies.PerStep }")]
+    [InlineData("new(Recipe.BlockScaled) { FirstMoment = Format.E4M3, SecondMoment = Format.E4M3, MomentScaling = MomentScaling.Grouped, Copies = WeightCopies.PerUse }")]
+    [InlineData("new(Recipe.Fp32) { SecondMoment = Format.E4M3, MomentScaling = MomentScaling.Grouped }")]
+    [InlineData("new(Recipe.Coat) { MomentScaling = MomentScaling.PerTensor }")]
+    public Task GroupedMoments(string recipe) => DiagnosticTest.Verify(Model("Recipe.Coat", "[ModelRecipe] static readonly RecipeDefinition Mine = " + recipe + ";"));
 
     /// <summary>FP16 with loss scaling of one's own, without, and with states of 16 bits.</summary>
     [Theory]

@@ -12,7 +12,7 @@ internal static class CompilerTest
 {
     /// <summary>Every built-in recipe.</summary>
     public static readonly RecipeSpec[] Recipes = [RecipeSpec.Fp32, RecipeSpec.Bf16, RecipeSpec.Fp16, RecipeSpec.TransformerEngine, RecipeSpec.TransformerEngineCurrent,
-        RecipeSpec.Rowwise, RecipeSpec.BlockScaled, RecipeSpec.Fp8LmO1, RecipeSpec.Fp8LmO2, RecipeSpec.Fp8LmO3];
+        RecipeSpec.Rowwise, RecipeSpec.BlockScaled, RecipeSpec.Fp8LmO1, RecipeSpec.Fp8LmO2, RecipeSpec.Fp8LmO3, RecipeSpec.Coat];
 
     /// <summary>Whole architectures by name.</summary>
     public static readonly IReadOnlyDictionary<string, string> Models = new SortedDictionary<string, string>(StringComparer.Ordinal)

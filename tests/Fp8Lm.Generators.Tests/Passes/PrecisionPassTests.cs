@@ -88,6 +88,26 @@ public sealed class PrecisionPassTests
         Assert.Single(program.Graph.WeightScales);
     }
 
+    /// <summary>Scales and exponents of moments in groups are found where moments are stored: alone they need no pass and no table of scales, nor give copies of weights a scale.</summary>
+    [Theory]
+    [InlineData("Coat", Generators.Model.Format.F32, "adamw")]
+    [InlineData("Coat", Generators.Model.Format.F16, "adamw_amax,adamw_store,state_scales")]
+    public void MomentsInGroupsTakeOnePass(string name, Generators.Model.Format master, string passes)
+    {
+        RecipeSpec recipe = CompilerTest.Recipe(name) with { Master = master };
+        CompiledProgram program = CompilerTest.Compile(Loop, recipe);
+        LibraryKernel[] library = [.. LibraryKernels.Of(recipe).Where(k => k.Name.StartsWith("adamw", StringComparison.Ordinal) || k.Name == "state_scales")];
+        Assert.Equal(passes.Split(','), library.Select(k => k.Name));
+        Assert.Equal(master == Generators.Model.Format.F32 ? 0 : 1, program.Graph.WeightScales.Count);
+        Assert.All(library.Where(k => k.Name != "state_scales"), k =>
+        {
+            Assert.Contains("optim::Grouped<e4m3>, optim::Grouped<e4m3>>::", k.Type, StringComparison.Ordinal);
+            Assert.Contains("GroupedState<E4M3State>, GroupedState<E4M3State>>", k.Cpu, StringComparison.Ordinal);
+            Assert.Equal(["m_groups", "v_groups"], k.Params.Skip(7).Take(2).Select(p => p.Name));
+            Assert.All(k.Params.Skip(7).Take(2), p => Assert.Equal(k.Name != "adamw_amax", p.Written));
+        });
+    }
+
     /// <summary>Scales per row or block are outputs of the cast and operands of the product; the cast is a kernel of its own, and there are no slots.</summary>
     [Theory]
     [InlineData("Rowwise", "scales per row, powers of two", "scales per row, powers of two")]

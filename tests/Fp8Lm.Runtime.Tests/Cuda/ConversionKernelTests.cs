@@ -132,6 +132,38 @@ public sealed class ConversionKernelTests
         Assert.Equal(0, harness.Download<int>(1)[0]);
     }
 
+    /// <summary>
+    /// Moments in groups (COAT): scales, exponents, bytes and values that are read back, for groups of every range, groups with zeros, subnormal numbers and numbers that are not finite.
+    /// </summary>
+    [Theory]
+    [InlineData(ElementFormat.E4M3)]
+    [InlineData(ElementFormat.E5M2)]
+    public void GroupsOfMomentsAreBitExact(ElementFormat format)
+    {
+        const int Groups = 512, Width = 4;
+        var random = new Random(4);
+        float[] x = [.. Enumerable.Range(0, Groups * MomentGroup.Elements).Select(i =>
+            (float)((random.NextDouble() - 0.5) * Math.Pow(2, (i / MomentGroup.Elements % 37 * random.NextDouble()) - (i / MomentGroup.Elements % 97))) * (i % 7 == 0 ? random.Next(2) : 1))];
+        Array.Clear(x, 0, MomentGroup.Elements);
+        Array.Fill(x, -3e-5f, MomentGroup.Elements, MomentGroup.Elements);
+        (x[300], x[400], x[401], x[700], x[800]) = (float.NaN, 1e-40f, 1e-38f, float.NegativeInfinity, 3e38f);
+        MomentGroup[] before = [.. Enumerable.Repeat(new MomentGroup { Amax = 0.25f, Root = 0.7f }, Groups)];
+        using KernelHarness harness = Row(
+            KernelTexts.MomentGroups(format.CudaName()), x.Length / Width / 512 * 16, ["x", "groups", "bytes", "back"], new TestBuffer(ElementFormat.F32, x.Length),
+            new TestBuffer(ElementFormat.F32, 2 * Groups), new TestBuffer(format, x.Length), new TestBuffer(ElementFormat.F32, x.Length));
+        harness.Upload(0, x);
+        harness.Upload(1, before);
+        harness.LaunchOnBuffers();
+
+        byte[] bytes = new byte[x.Length];
+        float[] back = new float[x.Length];
+        StateCodec.EncodeGroups(x, format, before, bytes);
+        StateCodec.DecodeGroups(bytes, format, before, back);
+        Assert.Equal(before.SelectMany(g => new[] { g.Amax, g.Root }), harness.Download<float>(1));
+        Assert.Equal(bytes, harness.Download<byte>(2));
+        Assert.Equal(back, harness.Download<float>(3));
+    }
+
     /// <summary>Saved factors: the range of a GELU's slope in fine steps, every halfway point between two codes and its neighbours, and NaN; as an epilogue, a row kernel and one element do it.</summary>
     [Fact]
     public void FixedPointIsBitExact()

@@ -1,3 +1,4 @@
+using System;
 using Fp8Lm.Execution;
 
 namespace Fp8Lm.Runtime.Tests.Cuda;
@@ -212,14 +213,41 @@ internal static class KernelTexts
     /// <summary>A pass of the optimizer whose states have formats of their own.</summary>
     public static string ScaledAdam(string formats, bool store) => Library(
         "optim/segmented_adamw.cuh", $"optim::SegmentedAdamW<{formats}>::{(store ? "Store" : "Amax")}",
-        $"void* master, const void* grad, void* m, void* v, const optim::Segment* segments, long long count, long long tiles, {(store ? "const float* scale, const float* inverse, const unsigned* amax" : "const float* inverse, unsigned* amax")}, const StepState* state",
-        $"master, grad, m, v, segments, count, tiles, {(store ? "scale, " : "")}inverse, amax, state");
+        $"void* master, const void* grad, void* m, void* v, const optim::Segment* segments, long long count, long long tiles, {(Grouped(formats) ? GroupParameters : "")}{(store ? "const float* scale, const float* inverse, const unsigned* amax" : "const float* inverse, unsigned* amax")}, const StepState* state",
+        $"master, grad, m, v, segments, count, tiles, {(Grouped(formats) ? "m_groups, v_groups, " : "")}{(store ? "scale, " : "")}inverse, amax, state");
+
+    private const string GroupParameters = "float* m_groups, float* v_groups, ";
+
+    private static bool Grouped(string formats) => formats.Contains("Grouped", StringComparison.Ordinal);
 
     /// <summary>The optimizer over a table whose states have no scales.</summary>
     public static string SegmentedAdam(string formats) => Library(
         "optim/segmented_adamw.cuh", $"optim::SegmentedAdamW<{formats}>::Update",
-        "void* master, const void* grad, void* m, void* v, const optim::Segment* segments, long long count, long long tiles, const StepState* state",
-        "master, grad, m, v, segments, count, tiles, state");
+        $"void* master, const void* grad, void* m, void* v, const optim::Segment* segments, long long count, long long tiles, {(Grouped(formats) ? GroupParameters : "")}const StepState* state",
+        $"master, grad, m, v, segments, count, tiles, {(Grouped(formats) ? "m_groups, v_groups, " : "")}state");
+
+    /// <summary>Stores groups of 128 numbers in FP8 with scales and exponents, and reads them back: a warp for each.</summary>
+    public static string MomentGroups(string format) => $$"""
+        #include <fp8lm/optim/moment_group.cuh>
+        #include <fp8lm/row/row.cuh>
+        using namespace fp8lm;
+        extern "C" __global__ void __launch_bounds__(row::kThreads)
+        test(const float* x, float* groups, {{format}}* bytes, float* back)
+        {
+            constexpr int kWidth = optim::kMomentWidth;
+            const int i = (blockIdx.x * row::kThreads + threadIdx.x) * kWidth;
+            optim::MomentGroup* group = reinterpret_cast<optim::MomentGroup*>(groups) + i / optim::kMomentGroup;
+            packs::Floats<kWidth> values = packs::load<kWidth>(x + i);
+            const optim::MomentGroup found = optim::MomentCode<{{format}}>::compress(values, *group);
+            if (i % optim::kMomentGroup == 0)
+                *group = found;
+            const packs::Pack<{{format}}, kWidth> stored = packs::narrow<{{format}}>(values);
+            packs::put<kWidth>(bytes + i, stored);
+            values = packs::widen(stored);
+            optim::MomentCode<{{format}}>::expand(values, found);
+            packs::store<kWidth>(back + i, values);
+        }
+        """;
 
     /// <summary>The norm of gradients in a format without scale.</summary>
     public static string SegmentedGradientNorm(string format) => Library(

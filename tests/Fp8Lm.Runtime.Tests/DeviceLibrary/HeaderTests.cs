@@ -95,7 +95,7 @@ public sealed partial class HeaderTests
     public void ASegmentHasTheSameLayoutOnBothSides()
     {
         Needs.Nvrtc();
-        string[] names = ["master", "gradient", "first", "second", "first_tile", "elements", "weight_slot", "flags", "reserved"];
+        string[] names = ["master", "gradient", "first", "second", "first_tile", "elements", "weight_slot", "flags", "first_group"];
         Assert.Equal(
             typeof(StateSegment).GetFields(BindingFlags.Public | BindingFlags.Instance).Zip(names, (field, name) => $"{CudaType(field.FieldType)} {name}"),
             Field().Matches(Library.Headers["fp8lm/optim/segment.cuh"]).Take(names.Length).Select(match => match.Groups[1].Value));

@@ -27,6 +27,10 @@ public sealed class KernelCompilationTests
         KernelTexts.ScaledAdam("bf16, e4m3, e4m3, f16", store: true), KernelTexts.ScaledAdam("e4m3, e4m3, e4m3, f16", store: true),
         KernelTexts.ScaledAdam("f16, e4m3, e4m3, e4m3", store: true), KernelTexts.ScaledAdam("float, bf16, e4m3, f16", store: true),
         KernelTexts.ScaledAdam("bf16, e5m2, bf16, e5m2", store: false), KernelTexts.ScaledAdam("e4m3, float, e5m2, e4m3", store: true),
+        KernelTexts.SegmentedAdam("float, bf16, optim::Grouped<e4m3>, optim::Grouped<e4m3>"), KernelTexts.SegmentedAdam("bf16, bf16, optim::Grouped<e4m3>, optim::Grouped<e5m2>"),
+        KernelTexts.ScaledAdam("f16, e4m3, optim::Grouped<e4m3>, optim::Grouped<e4m3>", store: false), KernelTexts.ScaledAdam("f16, e4m3, optim::Grouped<e4m3>, optim::Grouped<e4m3>", store: true),
+        KernelTexts.ScaledAdam("f16, e4m3, optim::Grouped<e4m3>, f16", store: true), KernelTexts.ScaledAdam("e4m3, e5m2, bf16, optim::Grouped<e4m3>", store: true),
+        KernelTexts.MomentGroups("e4m3"), KernelTexts.MomentGroups("e5m2"),
         KernelTexts.SegmentedAdam("float, bf16, float, float"), KernelTexts.SegmentedAdam("bf16, bf16, bf16, bf16"), KernelTexts.SegmentedAdam("float, float, bf16, bf16"),
         KernelTexts.ScaledGradientNorm("e4m3"), KernelTexts.ScaledGradientNorm("e5m2"), KernelTexts.SegmentedGradientNorm("bf16"), KernelTexts.SegmentedGradientNorm("float"),
     ];

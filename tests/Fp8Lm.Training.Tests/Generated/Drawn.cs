@@ -3,7 +3,7 @@ using static Fp8Lm.Ops;
 namespace Fp8Lm.Training.Tests.Generated;
 
 /// <summary>A small compiled model with everything that a resumed run must find again: tied weights, dropout, repeated layers, scales of carried values, a label weight.</summary>
-[Fp8Model(Recipes = [Recipe.TransformerEngine, Recipe.TransformerEngineCurrent, Recipe.Rowwise, Recipe.BlockScaled, Recipe.Bf16, Recipe.Fp16, Recipe.Fp32, Recipe.Fp8LmO1, Recipe.Fp8LmO2, Recipe.Fp8LmO3])]
+[Fp8Model(Recipes = [Recipe.TransformerEngine, Recipe.TransformerEngineCurrent, Recipe.Rowwise, Recipe.BlockScaled, Recipe.Bf16, Recipe.Fp16, Recipe.Fp32, Recipe.Fp8LmO1, Recipe.Fp8LmO2, Recipe.Fp8LmO3, Recipe.Coat])]
 public partial class Drawn
 {
     static readonly Dim Vocab = new(), Width = new(), Heads = new(), Layers = new();
@@ -15,6 +15,12 @@ public partial class Drawn
     [ModelRecipe] static readonly RecipeDefinition Fp8Master = new(Recipe.Fp8LmO2) { Master = Format.E4M3 };
     [ModelRecipe] static readonly RecipeDefinition Fp8SecondMoment = new(Recipe.Fp8LmO2) { SecondMoment = Format.E4M3 };
     [ModelRecipe] static readonly RecipeDefinition SmallMoments = new(Recipe.Bf16) { FirstMoment = Format.BF16, SecondMoment = Format.E5M2 };
+
+    // COAT's moments in FP8-LM's optimizer; the second one alone, in E4M3 and E5M2, and beside it with a scale per tensor.
+    [ModelRecipe] static readonly RecipeDefinition GroupedO2 = new(Recipe.Fp8LmO2) { SecondMoment = Format.E4M3, MomentScaling = MomentScaling.Grouped };
+    [ModelRecipe] static readonly RecipeDefinition GroupedSecondMoment = new(Recipe.Bf16) { SecondMoment = Format.E4M3, MomentScaling = MomentScaling.Grouped };
+    [ModelRecipe] static readonly RecipeDefinition GroupedE5M2 = new(Recipe.Bf16) { SecondMoment = Format.E5M2, MomentScaling = MomentScaling.Grouped };
+    [ModelRecipe] static readonly RecipeDefinition ScaledSecondMoment = new(Recipe.Bf16) { SecondMoment = Format.E4M3 };
 
     // Gradients of weights in FP32 beside products in FP8, and in BF16 beside a loss scale; nothing wider than 16 bits, without a scale.
     [ModelRecipe] static readonly RecipeDefinition F32Gradients = new(Recipe.TransformerEngine) { WeightGradient = Format.F32 };

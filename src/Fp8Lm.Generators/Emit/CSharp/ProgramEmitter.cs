@@ -63,7 +63,7 @@ internal sealed class ProgramEmitter
     private string Formats()
     {
         RecipeSpec r = compiled.Recipe;
-        return $"input {r.Input}, weight {r.Weight}, output gradient {r.OutputGradient}, compute {r.Compute}, head {r.Head}, weight gradient {r.WeightGradient}, master {r.Master}, moments {r.FirstMoment}/{r.SecondMoment}, scaling {r.Scaling}";
+        return $"input {r.Input}, weight {r.Weight}, output gradient {r.OutputGradient}, compute {r.Compute}, head {r.Head}, weight gradient {r.WeightGradient}, master {r.Master}, moments {r.FirstMoment}/{r.SecondMoment}{(r.GroupedMoments ? " in groups of 128" : "")}, scaling {r.Scaling}";
     }
 
     private void Facts()
@@ -243,7 +243,8 @@ internal sealed class ProgramEmitter
         {
             string linear = Graph.LinearWeights.Contains(p) ? ", Linear: true" : "";
             string scale = Graph.WeightScales.TryGetValue(p, out int family) ? $", WeightScale: {Context.ScaleName(family)}" : "";
-            w.Line($"    new(ElementFormat.{Context.MasterFormat(p)}, ElementFormat.{Context.GradientFormat(p)}, ElementFormat.{compiled.Recipe.FirstMoment}, ElementFormat.{compiled.Recipe.SecondMoment}{linear}{scale}),");
+            string groups = compiled.Recipe.GroupedMoments ? ", Grouped: true" : "";
+            w.Line($"    new(ElementFormat.{Context.MasterFormat(p)}, ElementFormat.{Context.GradientFormat(p)}, ElementFormat.{compiled.Recipe.FirstMoment}, ElementFormat.{compiled.Recipe.SecondMoment}{linear}{scale}{groups}),");
         }
 
         w.Line("];").Line();
@@ -326,7 +327,8 @@ internal sealed class ProgramEmitter
     private void OptimizeSegmented()
     {
         RecipeSpec r = compiled.Recipe;
-        const string Arenas = "s.MasterArena, s.GradientArena, s.FirstMomentArena, s.SecondMomentArena, segments, count, tiles";
+        string arenas = "s.MasterArena, s.GradientArena, s.FirstMomentArena, s.SecondMomentArena, segments, count, tiles"
+            + (r.GroupedMoments ? ", s.Workspace(WorkspacePart.FirstGroups), s.Workspace(WorkspacePart.SecondGroups)" : "");
         static int Maximum(Format format) => format switch
         {
             Format.F16 => 65504,
@@ -334,6 +336,7 @@ internal sealed class ProgramEmitter
             Format.E5M2 => 57344,
             _ => 0,
         };
+        int Moment(Format format) => r.MomentHasScale(format) ? Maximum(format) : 0;
         w.Line("nint count = (nint)s.Plan.StateInstances, tiles = (nint)s.Plan.StateTiles, segments = s.Workspace(WorkspacePart.Segments);");
         if (r.ScaledStates)
         {
@@ -344,13 +347,13 @@ internal sealed class ProgramEmitter
         CheckAmax();
         if (!r.ScaledStates)
         {
-            w.Line($"s.Launch(K.adamw, {Arenas}, s.State);");
+            w.Line($"s.Launch(K.adamw, {arenas}, s.State);");
             return;
         }
 
-        w.Line($"s.Launch(K.adamw_amax, {Arenas}, inverse, amax, s.State);");
-        w.Line($"s.Launch(K.adamw_store, {Arenas}, scale, inverse, amax, s.State);");
-        w.Line($"s.Launch(K.state_scales, segments, count, scale, inverse, amax, s.ScaleArena, s.ScaleInverseArena, {ProgramText.N(Maximum(r.Master))}, {ProgramText.N(Maximum(r.FirstMoment))}, {ProgramText.N(Maximum(r.SecondMoment))}, {ProgramText.N(Maximum(r.Weight))});");
+        w.Line($"s.Launch(K.adamw_amax, {arenas}, inverse, amax, s.State);");
+        w.Line($"s.Launch(K.adamw_store, {arenas}, scale, inverse, amax, s.State);");
+        w.Line($"s.Launch(K.state_scales, segments, count, scale, inverse, amax, s.ScaleArena, s.ScaleInverseArena, {ProgramText.N(Maximum(r.Master))}, {ProgramText.N(Moment(r.FirstMoment))}, {ProgramText.N(Moment(r.SecondMoment))}, {ProgramText.N(Maximum(r.Weight))});");
     }
 
     /// <summary>A step with an amax that is not finite is skipped; current scaling has no scale update that would clear them.</summary>

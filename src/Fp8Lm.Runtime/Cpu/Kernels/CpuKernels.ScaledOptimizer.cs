@@ -12,16 +12,17 @@ public static unsafe partial class CpuKernels
     /// <summary>
     /// First pass of FP8-LM's optimizer (fact sheet, section 3.3): amax of the new weights and moments, unquantised. Arguments: master; grad; m; v;
     /// <see cref="StateSegment"/> [count]; count; tiles; reciprocal scales F32 [4, count]; amax U32 [4, count]; <see cref="StepState"/>.
-    /// Formats of master and gradient are those of linear weights; those of others are F32.
+    /// Formats of master and gradient are those of linear weights; those of others are F32. With moments in groups (<see cref="GroupedState{T}"/>) the groups of first and second
+    /// moments, F32 [groups, 2], stand behind the tiles.
     /// </summary>
     public static void ScaledAdamAmax<TMaster, TGradient, TFirst, TSecond>(DimBinding dims, nint* args, CpuPool pool)
         where TMaster : struct, IStateFormat where TGradient : struct, IStateFormat where TFirst : struct, IStateFormat where TSecond : struct, IStateFormat
     {
-        var state = (StepState*)args[9];
+        nint* scales = args + 7 + GroupArguments<TFirst, TSecond>();
+        var state = (StepState*)scales[2];
         if (state->SkipStep == 0)
         {
-            var arenas = new StateArenas((byte*)args[0], (byte*)args[1], (byte*)args[2], (byte*)args[3], (StateSegment*)args[4], args[5], (float*)args[7]);
-            var kernel = new AmaxPass<TMaster, TGradient, TFirst, TSecond>(arenas, (uint*)args[8], *state);
+            var kernel = new AmaxPass<TMaster, TGradient, TFirst, TSecond>(Arenas<TFirst, TSecond>(args, (float*)scales[0]), (uint*)scales[1], *state);
             pool.Run(ref kernel, checked((int)args[6]));
         }
     }
@@ -33,27 +34,27 @@ public static unsafe partial class CpuKernels
     public static void ScaledAdamStore<TMaster, TGradient, TFirst, TSecond>(DimBinding dims, nint* args, CpuPool pool)
         where TMaster : struct, IStateFormat where TGradient : struct, IStateFormat where TFirst : struct, IStateFormat where TSecond : struct, IStateFormat
     {
-        var state = (StepState*)args[10];
+        nint* scales = args + 7 + GroupArguments<TFirst, TSecond>();
+        var state = (StepState*)scales[3];
         if (state->SkipStep == 0)
         {
-            var arenas = new StateArenas((byte*)args[0], (byte*)args[1], (byte*)args[2], (byte*)args[3], (StateSegment*)args[4], args[5], (float*)args[8]);
-            var kernel = new StorePass<TMaster, TGradient, TFirst, TSecond>(arenas, (float*)args[7], (uint*)args[9], *state);
+            var kernel = new StorePass<TMaster, TGradient, TFirst, TSecond>(Arenas<TFirst, TSecond>(args, (float*)scales[1]), (float*)scales[0], (uint*)scales[2], *state);
             pool.Run(ref kernel, checked((int)args[6]));
         }
     }
 
     /// <summary>
-    /// AdamW over all parameters in one pass, for states without scales (F32 and BF16). Arguments: master; grad; m; v; <see cref="StateSegment"/> [count]; count;
-    /// tiles; <see cref="StepState"/>. Formats of master and gradient are those of linear weights; those of others are F32.
+    /// AdamW over all parameters in one pass, for states without scales of tensors (F32, BF16, and moments in groups). Arguments: master; grad; m; v; <see cref="StateSegment"/>
+    /// [count]; count; tiles; with moments in groups those of first and second moments, F32 [groups, 2]; <see cref="StepState"/>. Formats of master and gradient are those of linear
+    /// weights; those of others are F32.
     /// </summary>
     public static void SegmentedAdamW<TMaster, TGradient, TFirst, TSecond>(DimBinding dims, nint* args, CpuPool pool)
         where TMaster : struct, IStateFormat where TGradient : struct, IStateFormat where TFirst : struct, IStateFormat where TSecond : struct, IStateFormat
     {
-        var state = (StepState*)args[7];
+        var state = (StepState*)args[7 + GroupArguments<TFirst, TSecond>()];
         if (state->SkipStep == 0)
         {
-            var arenas = new StateArenas((byte*)args[0], (byte*)args[1], (byte*)args[2], (byte*)args[3], (StateSegment*)args[4], args[5], null);
-            var kernel = new StorePass<TMaster, TGradient, TFirst, TSecond>(arenas, null, null, *state);
+            var kernel = new StorePass<TMaster, TGradient, TFirst, TSecond>(Arenas<TFirst, TSecond>(args, null), null, null, *state);
             pool.Run(ref kernel, checked((int)args[6]));
         }
     }
@@ -153,9 +154,26 @@ public static unsafe partial class CpuKernels
         return sum;
     }
 
+    /// <summary>Arguments that moments in groups add.</summary>
+    private static int GroupArguments<TFirst, TSecond>() where TFirst : struct, IStateFormat where TSecond : struct, IStateFormat =>
+        TFirst.GroupMaximum > 0f || TSecond.GroupMaximum > 0f ? 2 : 0;
+
+    private static StateArenas Arenas<TFirst, TSecond>(nint* args, float* inverse) where TFirst : struct, IStateFormat where TSecond : struct, IStateFormat
+    {
+        bool groups = GroupArguments<TFirst, TSecond>() > 0;
+        return new StateArenas((byte*)args[0], (byte*)args[1], (byte*)args[2], (byte*)args[3], (StateSegment*)args[4], args[5], inverse)
+        {
+            FirstGroups = groups ? (MomentGroup*)args[7] : null, SecondGroups = groups ? (MomentGroup*)args[8] : null,
+        };
+    }
+
     /// <summary>Where the states of all parameters are.</summary>
     private readonly struct StateArenas(byte* master, byte* gradient, byte* first, byte* second, StateSegment* segments, long count, float* inverse)
     {
+        public MomentGroup* FirstGroups { get; init; }
+
+        public MomentGroup* SecondGroups { get; init; }
+
         public long Count => count;
 
         /// <summary>The segment that a tile lies in, and which of its elements are the tile's.</summary>
@@ -191,6 +209,7 @@ public static unsafe partial class CpuKernels
         where TMaster : struct, IStateFormat where TGradient : struct, IStateFormat where TFirst : struct, IStateFormat where TSecond : struct, IStateFormat
     {
         private readonly byte* master, gradient, first, second;
+        private readonly MomentGroup* firstGroups, secondGroups;
         private readonly Vector256<float> masterInverse, gradientInverse, firstInverse, secondInverse;
         private readonly AdamMath math;
 
@@ -200,6 +219,8 @@ public static unsafe partial class CpuKernels
             gradient = arenas.Gradient(segment);
             first = arenas.First(segment);
             second = arenas.Second(segment);
+            firstGroups = arenas.FirstGroups + segment.FirstGroup;
+            secondGroups = arenas.SecondGroups + segment.FirstGroup;
             masterInverse = arenas.Inverse<TMaster>(MasterRow, index);
             gradientInverse = arenas.Inverse<TGradient>(GradientRow, index);
             firstInverse = arenas.Inverse<TFirst>(FirstRow, index);
@@ -211,9 +232,16 @@ public static unsafe partial class CpuKernels
         public void Update(long i, out Vector256<float> w, out Vector256<float> m, out Vector256<float> v)
         {
             w = TMaster.Load(master + (i * TMaster.Bytes)) * masterInverse;
-            m = TFirst.Load(first + (i * TFirst.Bytes)) * firstInverse;
-            v = TSecond.Load(second + (i * TSecond.Bytes)) * secondInverse;
+            m = Moment<TFirst>(first, firstGroups, i, firstInverse);
+            v = Moment<TSecond>(second, secondGroups, i, secondInverse);
             math.Update(ref w, ref m, ref v, TGradient.Load(gradient + (i * TGradient.Bytes)) * gradientInverse);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static Vector256<float> Moment<T>(byte* from, MomentGroup* groups, long i, Vector256<float> inverse) where T : struct, IStateFormat
+        {
+            Vector256<float> stored = T.Load(from + (i * T.Bytes));
+            return T.GroupMaximum > 0f ? groups[i / MomentGroup.Elements].Expand<T>(stored) : stored * inverse;
         }
     }
 
@@ -274,12 +302,48 @@ public static unsafe partial class CpuKernels
         {
             byte* master = arenas.Master(segment), first = arenas.First(segment), second = arenas.Second(segment);
             Vector256<float> masterScale = Scale<TWeight>(MasterRow, index), firstScale = Scale<TFirst>(FirstRow, index), secondScale = Scale<TSecond>(SecondRow, index);
+            if (TFirst.GroupMaximum > 0f || TSecond.GroupMaximum > 0f)
+            {
+                float* firstValues = stackalloc float[MomentGroup.Elements], secondValues = stackalloc float[MomentGroup.Elements];
+                for (long group = begin; group < end; group += MomentGroup.Elements)
+                {
+                    int n = (int)Math.Min(MomentGroup.Elements, end - group);
+                    for (int i = 0; i < n; i += Lanes)
+                    {
+                        reader.Update(group + i, out Vector256<float> w, out Vector256<float> m, out Vector256<float> v);
+                        Put<TWeight>(master + ((group + i) * TWeight.Bytes), w, masterScale);
+                        Simd.Store(firstValues + i, m);
+                        Simd.Store(secondValues + i, v);
+                    }
+
+                    PutGroup<TFirst>(first, arenas.FirstGroups + segment.FirstGroup, group, firstValues, n, firstScale);
+                    PutGroup<TSecond>(second, arenas.SecondGroups + segment.FirstGroup, group, secondValues, n, secondScale);
+                }
+
+                return;
+            }
+
             for (long i = begin; i < end; i += Lanes)
             {
                 reader.Update(i, out Vector256<float> w, out Vector256<float> m, out Vector256<float> v);
                 Put<TWeight>(master + (i * TWeight.Bytes), w, masterScale);
                 Put<TFirst>(first + (i * TFirst.Bytes), m, firstScale);
                 Put<TSecond>(second + (i * TSecond.Bytes), v, secondScale);
+            }
+        }
+
+        /// <summary>Stores a moment of up to 128 elements, in a group or with the scale of its tensor.</summary>
+        private static void PutGroup<T>(byte* to, MomentGroup* groups, long begin, float* values, int n, Vector256<float> scale) where T : struct, IStateFormat
+        {
+            if (T.GroupMaximum > 0f)
+            {
+                groups[begin / MomentGroup.Elements].Compress<T>(values, n, to + begin);
+                return;
+            }
+
+            for (int i = 0; i < n; i += Lanes)
+            {
+                Put<T>(to + ((begin + i) * T.Bytes), Simd.Load(values + i), scale);
             }
         }
 

@@ -17,7 +17,7 @@ struct Segment
     i64 elements;
     int weight_slot;
     u32 flags;
-    i64 reserved;
+    i64 first_group;
 };
 
 constexpr int kSegmentTile = 2048, kLongestRun = 8;

@@ -2,22 +2,30 @@
 #include <fp8lm/common/pack.cuh>
 #include <fp8lm/common/state_scale.cuh>
 #include <fp8lm/optim/adam_step.cuh>
+#include <fp8lm/optim/moment_group.cuh>
 #include <fp8lm/optim/segment.cuh>
 #include <fp8lm/reduce/amax.cuh>
 
 // AdamW over all parameters at once. Moments have one format; masters and gradients of linear weights have theirs, all others are f32. Without scales it is one
 // pass, Update. Where anything has a scale it is FP8-LM's optimizer (fact sheet, 3.3) in two: Amax takes the amax of the new moments and weights, Store computes
 // them again and stores them with scales that fit. Nothing is read back by the host, and no tensor exists in f32 besides those stored so. Clipping multiplies
-// what was dequantised.
+// what was dequantised. Moments in groups (Grouped<e4m3>) have no scale of their tensor: a warp has all numbers of a group, so that no pass goes before the one that stores.
 namespace fp8lm::optim {
 
-template <class Master, class Gradient, class First, class Second> struct SegmentedAdamW
+template <class Master, class Gradient, class FirstFormat, class SecondFormat> struct SegmentedAdamW
 {
 private:
+    using First = typename MomentFormat<FirstFormat>::Element;
+    using Second = typename MomentFormat<SecondFormat>::Element;
+    static constexpr bool kFirstGroups = MomentFormat<FirstFormat>::kGroups, kSecondGroups = MomentFormat<SecondFormat>::kGroups, kGroups = kFirstGroups || kSecondGroups;
+
     // Three blocks of a multiprocessor, with kUnroll packs of each tensor on their way to every thread (64 to 128 bytes), keep the memory busy; in the registers
     // of four blocks some formats spill.
     static constexpr int kThreads = 256, kResident = 3, kUnroll = 2;
-    static constexpr bool kMomentsScale = kScaledMaximum<First> > 0.0f || kScaledMaximum<Second> > 0.0f;
+
+    // What has a scale per tensor.
+    template <class T> static constexpr bool kScaled = kScaledMaximum<T> > 0.0f;
+    static constexpr bool kFirstScaled = !kFirstGroups && kScaled<First>, kSecondScaled = !kSecondGroups && kScaled<Second>;
 
     struct Arenas
     {
@@ -25,15 +33,19 @@ private:
         const void* grad;
         void* m;
         void* v;
+        MomentGroup* m_groups;
+        MomentGroup* v_groups;
         const float* inverse;
         i64 count;
     };
 
+    static __device__ MomentGroup* groups(const float* pairs) { return reinterpret_cast<MomentGroup*>(const_cast<float*>(pairs)); }
+
     // A stretch of the tensors of a segment, and what turns their numbers into values.
     template <class W, class G> struct Tensors
     {
-        // With it a warp's access to each tensor is one stretch of memory, with at most 16 bytes a thread.
-        static constexpr int kWidth = sizeof(W) == 4 || sizeof(G) == 4 || sizeof(First) == 4 || sizeof(Second) == 4 ? 4 : 8;
+        // With it a warp's access to each tensor is one stretch of memory, with at most 16 bytes a thread, and of moments in groups one group.
+        static constexpr int kWidth = sizeof(W) == 4 || sizeof(G) == 4 || sizeof(First) == 4 || sizeof(Second) == 4 || kGroups ? 4 : 8;
 
         struct Packs
         {
@@ -41,6 +53,7 @@ private:
             packs::Pack<G, kWidth> g;
             packs::Pack<First, kWidth> m;
             packs::Pack<Second, kWidth> v;
+            MomentGroup m_group, v_group;
         };
 
         struct Values
@@ -52,26 +65,40 @@ private:
         const G* g;
         First* m;
         Second* v;
+        MomentGroup* m_groups;
+        MomentGroup* v_groups;
 
         __device__ __forceinline__ Tensors(const Arenas& a, const Segment& segment, i64 begin, int index, const StepState* state)
             : w(at<W>(a.master, segment.master) + begin), g(at<G>(a.grad, segment.gradient) + begin), m(at<First>(a.m, segment.first) + begin),
-              v(at<Second>(a.v, segment.second) + begin), inverse_w(inverse_of<W>(a, kMasterRow, index)), step(state, segment.flags & Segment::kDecays)
+              v(at<Second>(a.v, segment.second) + begin), m_groups(a.m_groups + segment.first_group + begin / kMomentGroup), v_groups(a.v_groups + segment.first_group + begin / kMomentGroup),
+              inverse_w(inverse_of<W>(a, kMasterRow, index)), step(state, segment.flags & Segment::kDecays)
         {
             // Scales are powers of two, so that multiplying the step's factors instead of the numbers rounds the same.
             step.clip *= inverse_of<G>(a, kGradientRow, index);
-            step.keep1 *= inverse_of<First>(a, kFirstRow, index);
-            step.keep2 *= inverse_of<Second>(a, kSecondRow, index);
+            if constexpr (!kFirstGroups)
+                step.keep1 *= inverse_of<First>(a, kFirstRow, index);
+            if constexpr (!kSecondGroups)
+                step.keep2 *= inverse_of<Second>(a, kSecondRow, index);
         }
 
         __device__ __forceinline__ Packs fetch(int i) const
         {
-            return {packs::fetch<kWidth>(w + i), packs::fetch<kWidth>(g + i), packs::fetch<kWidth>(m + i), packs::fetch<kWidth>(v + i)};
+            Packs packs{packs::fetch<kWidth>(w + i), packs::fetch<kWidth>(g + i), packs::fetch<kWidth>(m + i), packs::fetch<kWidth>(v + i)};
+            if constexpr (kFirstGroups)
+                packs.m_group = m_groups[i / kMomentGroup];
+            if constexpr (kSecondGroups)
+                packs.v_group = v_groups[i / kMomentGroup];
+            return packs;
         }
 
         __device__ __forceinline__ Values updated(const Packs& packs) const
         {
             Values x{packs::widen(packs.w), packs::widen(packs.m), packs::widen(packs.v)};
             const packs::Floats<kWidth> slope = packs::widen(packs.g);
+            if constexpr (kFirstGroups)
+                MomentCode<First>::expand(x.m, packs.m_group);
+            if constexpr (kSecondGroups)
+                MomentCode<Second>::expand(x.v, packs.v_group);
             #pragma unroll
             for (int i = 0; i < kWidth; ++i)
             {
@@ -115,6 +142,15 @@ private:
             use(i, tensors.fetch(i));
     }
 
+    // use(i, packs, inside) by whole warps, for what the lanes that share a group exchange: those behind the end of the stretch have its last elements once more, which changes no
+    // maximum and no minimum of their group.
+    template <class T, class Use> static __device__ __forceinline__ void sweep_warps(const T& tensors, int elements, Use use)
+    {
+        const int lane = threadIdx.x % kWarpSize * T::kWidth;
+        for (int i = threadIdx.x * T::kWidth; i - lane < elements; i += kThreads * T::kWidth)
+            use(i, tensors.fetch(min(i, elements - T::kWidth)), i < elements);
+    }
+
 public:
     // master, grad, m, v -> amax [4, count] (rows of master, m, v; of a moment if it has a scale), by integer maximum; one atomic per warp and stretch.
     struct Amax : Launch<kThreads, 0, 0, 0, kResident>
@@ -123,13 +159,21 @@ public:
             const void* master, const void* grad, const void* m, const void* v, const Segment* segments, i64 count, i64 tiles, const float* inverse, u32* amax,
             const StepState* state)
         {
+            run(master, grad, m, v, segments, count, tiles, nullptr, nullptr, inverse, amax, state);
+        }
+
+        // With the groups of moments that have them, F32 [groups, 2].
+        static __device__ void run(
+            const void* master, const void* grad, const void* m, const void* v, const Segment* segments, i64 count, i64 tiles, const float* m_groups, const float* v_groups,
+            const float* inverse, u32* amax, const StepState* state)
+        {
             if (state->SkipStep != 0)
                 return;
-            const Arenas arenas{const_cast<void*>(master), grad, const_cast<void*>(m), const_cast<void*>(v), inverse, count};
+            const Arenas arenas{const_cast<void*>(master), grad, const_cast<void*>(m), const_cast<void*>(v), groups(m_groups), groups(v_groups), inverse, count};
             for_each_stretch(segments, count, tiles, [&](int index, const Segment& segment, i64 begin, int elements) {
                 if (segment.flags & Segment::kLinear)
                     one(Tensors<Master, Gradient>(arenas, segment, begin, index, state), elements, amax + index, count);
-                else if constexpr (kMomentsScale)
+                else if constexpr (kFirstScaled || kSecondScaled)
                     one(Tensors<float, float>(arenas, segment, begin, index, state), elements, amax + index, count);
             });
         }
@@ -144,9 +188,9 @@ public:
                 for (int i = 0; i < T::kWidth; ++i)
                 {
                     w = amax_bits(w, x.w[i]);
-                    if constexpr (kScaledMaximum<First> > 0.0f)
+                    if constexpr (kFirstScaled)
                         m = amax_bits(m, x.m[i]);
-                    if constexpr (kScaledMaximum<Second> > 0.0f)
+                    if constexpr (kSecondScaled)
                         v = amax_bits(v, x.v[i]);
                 }
             });
@@ -164,9 +208,17 @@ public:
             void* master, const void* grad, void* m, void* v, const Segment* segments, i64 count, i64 tiles, const float* scale, const float* inverse,
             const u32* amax, const StepState* state)
         {
+            run(master, grad, m, v, segments, count, tiles, nullptr, nullptr, scale, inverse, amax, state);
+        }
+
+        // With the groups of moments that have them, F32 [groups, 2]: read and assigned.
+        static __device__ void run(
+            void* master, const void* grad, void* m, void* v, const Segment* segments, i64 count, i64 tiles, float* m_groups, float* v_groups, const float* scale,
+            const float* inverse, const u32* amax, const StepState* state)
+        {
             if (state->SkipStep != 0)
                 return;
-            const Arenas arenas{master, grad, m, v, inverse, count};
+            const Arenas arenas{master, grad, m, v, groups(m_groups), groups(v_groups), inverse, count};
             for_each_stretch(segments, count, tiles, [&](int index, const Segment& segment, i64 begin, int elements) {
                 if (segment.flags & Segment::kLinear)
                     one(Tensors<Master, Gradient>(arenas, segment, begin, index, state), elements, index, count, scale, amax);
@@ -180,27 +232,50 @@ public:
         static __device__ __forceinline__ void one(
             const Tensors<W, G>& tensors, int elements, int index, i64 count, const float* scale, const u32* amax)
         {
-            const float scale_w = fitting<W>(scale, amax, kMasterRow * count + index), scale_m = fitting<First>(scale, amax, kFirstRow * count + index),
-                        scale_v = fitting<Second>(scale, amax, kSecondRow * count + index);
-            sweep(tensors, elements, [&](int i, const auto& pack) {
-                auto x = tensors.updated(pack);
-                put(tensors.w + i, x.w, scale_w);
-                put(tensors.m + i, x.m, scale_m);
-                put(tensors.v + i, x.v, scale_v);
-            });
+            const float scale_w = fitting<W, kScaled<W>>(scale, amax, kMasterRow * count + index), scale_m = fitting<First, kFirstScaled>(scale, amax, kFirstRow * count + index),
+                        scale_v = fitting<Second, kSecondScaled>(scale, amax, kSecondRow * count + index);
+            if constexpr (kGroups)
+                sweep_warps(tensors, elements, [&](int i, const auto& pack, bool inside) {
+                    auto x = tensors.updated(pack);
+                    if constexpr (kFirstGroups)
+                        put_group<First>(tensors.m_groups + i / kMomentGroup, x.m, pack.m_group, i, inside);
+                    if constexpr (kSecondGroups)
+                        put_group<Second>(tensors.v_groups + i / kMomentGroup, x.v, pack.v_group, i, inside);
+                    if (!inside)
+                        return;
+                    put<kScaled<W>>(tensors.w + i, x.w, scale_w);
+                    put<kFirstScaled>(tensors.m + i, x.m, scale_m);
+                    put<kSecondScaled>(tensors.v + i, x.v, scale_v);
+                });
+            else
+                sweep(tensors, elements, [&](int i, const auto& pack) {
+                    auto x = tensors.updated(pack);
+                    put<kScaled<W>>(tensors.w + i, x.w, scale_w);
+                    put<kFirstScaled>(tensors.m + i, x.m, scale_m);
+                    put<kSecondScaled>(tensors.v + i, x.v, scale_v);
+                });
         }
 
-        template <class T> static __device__ float fitting(const float* scale, const u32* amax, i64 slot)
+        // What of a group is this lane's, ready to be rounded; the first lane of a group stores what it has in common.
+        template <class T, int kWidth>
+        static __device__ __forceinline__ void put_group(MomentGroup* to, packs::Floats<kWidth>& values, MomentGroup group, int i, bool inside)
         {
-            if constexpr (kScaledMaximum<T> > 0.0f)
+            group = MomentCode<T>::compress(values, group);
+            if (inside && i % kMomentGroup == 0)
+                *to = group;
+        }
+
+        template <class T, bool kHasScale> static __device__ float fitting(const float* scale, const u32* amax, i64 slot)
+        {
+            if constexpr (kHasScale)
                 return state_scale(amax[slot], kScaledMaximum<T>, scale[slot]);
             else
                 return 1.0f;
         }
 
-        template <class T, int kWidth> static __device__ __forceinline__ void put(T* to, packs::Floats<kWidth>& values, float scale)
+        template <bool kHasScale, class T, int kWidth> static __device__ __forceinline__ void put(T* to, packs::Floats<kWidth>& values, float scale)
         {
-            if constexpr (kScaledMaximum<T> > 0.0f)
+            if constexpr (kHasScale)
                 #pragma unroll
                 for (int i = 0; i < kWidth; ++i)
                     values[i] = max_(min_(values[i] * scale, kScaledMaximum<T>), -kScaledMaximum<T>);
@@ -214,8 +289,15 @@ public:
         static __device__ void run(
             void* master, const void* grad, void* m, void* v, const Segment* segments, i64 count, i64 tiles, const StepState* state)
         {
-            static_assert(kScaledMaximum<Master> + kScaledMaximum<Gradient> + kScaledMaximum<First> + kScaledMaximum<Second> == 0.0f, "scales take two passes");
-            Store::run(master, grad, m, v, segments, count, tiles, nullptr, nullptr, nullptr, state);
+            run(master, grad, m, v, segments, count, tiles, nullptr, nullptr, state);
+        }
+
+        // With the groups of moments that have them, F32 [groups, 2]: read and assigned.
+        static __device__ void run(
+            void* master, const void* grad, void* m, void* v, const Segment* segments, i64 count, i64 tiles, float* m_groups, float* v_groups, const StepState* state)
+        {
+            static_assert(!kScaled<Master> && !kScaled<Gradient> && !kFirstScaled && !kSecondScaled, "scales take two passes");
+            Store::run(master, grad, m, v, segments, count, tiles, m_groups, v_groups, nullptr, nullptr, nullptr, state);
         }
     };
 };
