@@ -33,7 +33,7 @@ constexpr int kRows = M_, kColumns = N_;
 struct Epilogue
 {
     static constexpr int kSums = DGELU && !NO_SUMS, kTransposed = PLAIN || BF16 || NO_TURNED ? 0 : 1;
-    static constexpr bool kWholeTurned = kRows % 16 == 0;
+    static constexpr bool kWholeTurned = kRows % 16 == 0, kComputes = !PLAIN;
     bf16* y;
     e4m3* q;
     e4m3* q_t;

@@ -86,7 +86,7 @@ public sealed class GemmCostTests(ITestOutputHelper output)
     [InlineData("gpt-7b-layer")]
     public void WhatFp8SavesInALayerIsPredicted(string name)
     {
-        RecordedKernels.Kernel[] all = [.. RecordedKernels.All.Where(k => k.Case == name && k.Bf16 is not null && !k.Name.Contains("_stem_", StringComparison.Ordinal))];
+        RecordedKernels.Kernel[] all = [.. RecordedKernels.All.Where(k => k.Case == name && k.Bf16 is not null && k.Name.Contains("_blocks_", StringComparison.Ordinal) && !k.Name.Contains("_after_", StringComparison.Ordinal))];
         double measured = all.Sum(k => k.Bf16!.Value - k.Fp8);
         IReadOnlyList<LinearCost> costs = LinearCost.Of(RecordedKernels.Program, all[0].Dims);
         double predicted = costs.Sum(c => c.Bf16 - c.Fp8);

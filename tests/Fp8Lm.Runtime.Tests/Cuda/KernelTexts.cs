@@ -18,7 +18,7 @@ internal static class KernelTexts
         {
             static constexpr int kSums = 1;
             static constexpr int kTransposed = 1;
-            static constexpr bool kWholeTurned = kRows % 16 == 0;
+            static constexpr bool kWholeTurned = kRows % 16 == 0, kComputes = true;
             float* y;
             e4m3* q;
             e4m3* q_t;
@@ -59,7 +59,7 @@ internal static class KernelTexts
         {
             static constexpr int kSums = 0;
             static constexpr int kTransposed = 0;
-            static constexpr bool kWholeTurned = true;
+            static constexpr bool kWholeTurned = true, kComputes = false;
             T* y;
             template <class Old, bool kReads> struct InputsOf {};
             template <class Old> struct InputsOf<Old, true> { Octet<Old> old; };

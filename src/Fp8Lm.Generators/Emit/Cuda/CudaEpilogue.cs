@@ -62,7 +62,8 @@ internal static class CudaEpilogue
         public void Constants(SourceWriter w)
         {
             w.Line($"static constexpr int kSums = {Text(sums.Count)};").Line($"static constexpr int kTransposed = {Text(transposed.Count)};")
-                .Line($"static constexpr bool kWholeTurned = {WholeColumns(transposed)};");
+                .Line($"static constexpr bool kWholeTurned = {WholeColumns(transposed)};")
+                .Line($"static constexpr bool kComputes = {(body.Final.Columns.OfType<OpStatement>().Any() ? "true" : "false")};");
             foreach (KernelParam param in Fields(program))
             {
                 w.Line(param.Counts ? CudaText.Counted(CudaText.Declaration(param) + ";") : CudaText.Declaration(param) + ";");

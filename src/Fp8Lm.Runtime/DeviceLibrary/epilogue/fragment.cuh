@@ -9,6 +9,7 @@
 // Hands accumulators to a generated epilogue, which works on octets: eight adjacent columns of a row that begin at a multiple of eight.
 //   kSums, kTransposed                        column sums and transposed FP8 copies that it asks for
 //   kWholeTurned                              columns of its transposed copies begin at multiples of 16 bytes
+//   kComputes                                 it does more than store
 //   Columns read_columns(col)                 what it loads of eight columns for all rows
 //   Inputs read(row, col)                     what it loads of an octet; both are called early, so that memory answers meanwhile
 //   prefetch(row, col, columns)               brings what read will load of a part of a row to L2

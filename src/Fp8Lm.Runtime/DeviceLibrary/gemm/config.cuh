@@ -21,7 +21,7 @@ struct Config
 {
     static constexpr bool kLight = E::kSums == 0 && sizeof(typename E::Inputs) <= (E::kTransposed == 0 ? 16 : 1) && sizeof(typename E::Columns) <= 32;
     static constexpr bool kPlain = E::kSums == 0 && E::kTransposed == 0;
-    static constexpr bool kStores = kPlain && sizeof(typename E::Inputs) <= 1 && sizeof(typename E::Columns) <= 1;
+    static constexpr bool kStores = kPlain && !E::kComputes && sizeof(typename E::Inputs) <= 1 && sizeof(typename E::Columns) <= 1;
     static constexpr bool kNarrow = E::kSums <= 1 && E::kTransposed == 0 && sizeof(typename E::Inputs) <= 16 && sizeof(typename E::Columns) <= 32;
     static constexpr bool kBlockScaled = kBlockScales != BlockScales::None;
     static constexpr TileSpeeds kSpeeds = kBlockScaled ? kPlain ? kBlockScaledPlainSpeeds : kBlockScales == BlockScales::Rows ? kRowScaledSpeeds : kBlockScaledSpeeds

@@ -22,7 +22,7 @@ template <int kWidth, class T> __device__ __forceinline__ Floats<kWidth> load_ne
         const Floats<kWidth> own = load<kWidth>(row + column);
         #pragma unroll
         for (int i = 0; i < kWidth; ++i)
-            result[i] = own[(column + i) % (int)size < (int)rotated ? i ^ 1 : i];
+            result[i] = (column + i) % (int)size < (int)rotated ? own[i ^ 1] : own[i];    // a register has no index
     }
     return result;
 }

@@ -29,6 +29,7 @@ struct SlabShape
 
 constexpr int kMultiprocessors = 132, kSharedOfMultiprocessor = 228 << 10, kSharedOfBlock = 227 << 10, kReserved = 1 << 10;
 constexpr int kRegisters = 32;          // of a lane, and five for each column of a pack, besides what it holds for its columns
+constexpr int kOfNarrowRows = 24;
 constexpr int kMostLanes = 512, kMostCluster = 8;
 
 // What decides the shape: bytes of a column that are asked for ahead, transposed copies, sums over the row (0: none), and what a lane holds in registers for
@@ -38,8 +39,8 @@ struct SlabNeeds
     i64 rows, columns;
     int width, ahead, turns, reductions, held;
 
-    // A lane's, as ptxas needs them to spill nothing.
-    constexpr int registers(const SlabShape& s) const { return (kRegisters + (5 + held * s.packs) * width + 7) / 8 * 8; }
+    // A lane's, as ptxas needs them to spill nothing. Where a warp has several rows, what is known of a row takes registers of its lanes and not uniform ones.
+    constexpr int registers(const SlabShape& s) const { return (kRegisters + (s.lanes < kWarpSize ? kOfNarrowRows : 0) + (5 + held * s.packs) * width + 7) / 8 * 8; }
     // Each of the four parts of a multiprocessor has 16384 registers for whole warps.
     constexpr int blocks_by_registers(const SlabShape& s) const { return 4 * ((16 << 10) / (kWarpSize * registers(s))) * kWarpSize / s.threads(); }
 

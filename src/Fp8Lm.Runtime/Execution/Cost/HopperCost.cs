@@ -21,8 +21,9 @@ internal static class HopperCost
 
     private const double Launch = 3, BytesPerMicrosecond = 2.9e6;
 
-    // A cast to FP8 with its transposed copy, riding in the kernels that make the value: by the norms of the profile, with and without. Wide rows take more, since several blocks share them.
-    private const double PerCastElement = 0.4e-6, PerCastElementAndColumn = 1.8e-10;
+    // A cast to FP8 with its transposed copy, riding in the kernels that make the value, for rows of one element: by the norms of the profile, with and without. It
+    // grows with the square root of the row, by and large: wide rows are shared by more lanes and blocks.
+    private const double PerCastElement = 1.6e-8;
 
     // Scaling from the tensor's own amax needs a kernel of its own, which reads the value again.
     private const double PerReadElement = 2 / BytesPerMicrosecond;
@@ -67,7 +68,7 @@ internal static class HopperCost
     /// <param name="delayed">The scale is known before; otherwise the cast is a kernel of its own.</param>
     public static double Cast(long elements, long columns, bool delayed)
     {
-        double perElement = PerCastElement + (PerCastElementAndColumn * columns);
+        double perElement = PerCastElement * Math.Sqrt(columns);
         return delayed ? perElement * elements : ((perElement + PerReadElement) * elements) + Launch;
     }
 
