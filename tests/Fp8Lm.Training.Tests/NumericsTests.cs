@@ -39,6 +39,8 @@ public sealed class NumericsTests : IDisposable
     [InlineData("TransformerEngineCurrent", 1f)]
     [InlineData("Fp8LmO2", 1f)]
     [InlineData("Fp8LmO2", 16384f)]
+    [InlineData("CurrentGradients", 1f)]
+    [InlineData("CurrentGradients", 16384f)]
     [InlineData("BlockScaled", 1f)]
     [InlineData("Rowwise", 1f)]
     public void CountsAreThoseOfTheBytes(string recipe, float factor)
@@ -91,10 +93,11 @@ public sealed class NumericsTests : IDisposable
             }
         }
 
-        bool grouped = session.ScaleSlots == 0, current = recipe == "TransformerEngineCurrent";
+        // Casts of these are in epilogues, or read masters that are not F32.
+        bool grouped = session.ScaleSlots == 0, current = recipe == "TransformerEngineCurrent", hidden = recipe == "Fp8LmO2";
         Assert.True(counting.Launches.Count >= 20, $"{counting.Launches.Count} launches");
-        Assert.True(grouped || current || products >= 2, $"{products} casts in epilogues of products");
-        Assert.True(grouped || known >= 4, $"{known} casts of known values");
+        Assert.True(grouped || current || products >= (hidden ? 10 : 2), $"{products} casts in epilogues of products");
+        Assert.True(grouped || hidden || known >= 4, $"{known} casts of known values");
         TensorNumerics all = counting.Launches.Select(l => l.Counted).Aggregate((a, b) => a + b);
         Assert.True(factor >= 1f || all.UnderflowShare > 0.05, $"underflow {all.UnderflowShare}");
         Assert.True(factor <= 1f || all.SaturatedShare > 0.2, $"saturated {all.SaturatedShare}");

@@ -30,6 +30,13 @@ public sealed class RecipeDefinition
     /// <summary>Gradients of the weights of such layers, as stored and accumulated: F32; BF16, to which every micro-batch adds one rounding; or E4M3 or E5M2 with a scale per tensor (FP8-LM, section 2.1). All others are F32.</summary>
     public Format WeightGradient { get; init; }
 
+    /// <summary>
+    /// Where the scale of a weight gradient in E4M3 or E5M2 comes from: <see cref="ScalePolicy.Delayed"/>, so that the product that makes the gradient casts it, from the largest magnitude
+    /// of the last <see cref="AmaxHistory"/> steps with a factor of two in reserve; or <see cref="ScalePolicy.Current"/>, from the gradient's own amax as the paper's code has it (a pass
+    /// more over every gradient and micro-batch). Without a value it is Delayed where <see cref="Scaling"/> is, and Current elsewhere.
+    /// </summary>
+    public ScalePolicy WeightGradientScaling { get; init; }
+
     /// <summary>Embedding table and output head.</summary>
     public Format Head { get; init; }
 

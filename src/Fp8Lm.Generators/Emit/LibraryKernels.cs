@@ -56,6 +56,9 @@ internal static class LibraryKernels
     private static readonly LibraryKernel GradientAmax = new("gradient_amax", "ScaleUpdate", "optim/segmented_adamw.cuh", "optim::GradientAmax", "CpuKernels.GradientAmax", "NoGeometry.Instance",
         [P("amax", ElementType.U32, true), P("count", ElementType.Int64)]);
 
+    private static readonly LibraryKernel GradientScales = new("gradient_scales", "ScaleUpdate", "optim/scale_update.cuh", "optim::GradientScales", "CpuKernels.GradientScales", "NoGeometry.Instance",
+        [P("scale", ElementType.F32, true), P("inverse", ElementType.F32, true), P("amax", ElementType.U32), P("history", ElementType.F32, true), P("count", ElementType.Int64), P("length", ElementType.Int64), P("maximum", ElementType.Int64), P("state", ElementType.State)]);
+
     public static IReadOnlyList<LibraryKernel> Of(RecipeSpec recipe)
     {
         List<LibraryKernel> kernels = [LossSum, .. (recipe.OwnStates ? Segmented(recipe) : [GradientNorm, AdamW]).Select(k => recipe.ScalesLoss && k.Name == GradientNorm.Name ? OfScaledLoss(k) : k)];
@@ -104,7 +107,7 @@ internal static class LibraryKernels
         yield return StateScales;
         if (RecipeSpec.IsFp8(recipe.WeightGradient))
         {
-            yield return GradientAmax;
+            yield return recipe.DelayedGradients ? GradientScales : GradientAmax;
         }
     }
 

@@ -50,6 +50,7 @@ internal static class RecipeRoles
             "SavedFactors" => recipe with { SavedFactors = (SavedFactors)number },
             "Recompute" => recipe with { Recompute = (Recompute)number },
             "MomentScaling" => recipe with { MomentScaling = (MomentScaling)number },
+            "WeightGradientScaling" => recipe with { WeightGradientScaling = (ScalePolicy)number },
             "LossScaling" => recipe with { LossScaling = (LossScaling)number },
             "InitialLossScale" => recipe with { InitialLossScale = number },
             "GrowthInterval" => recipe with { GrowthInterval = number },
@@ -116,6 +117,11 @@ internal static class RecipeRoles
             return ("MomentScaling", $"FirstMoment is {recipe.FirstMoment} and SecondMoment is {recipe.SecondMoment}, and only moments in E4M3 or E5M2 are stored in groups; make one of them E4M3, or use 'MomentScaling.PerTensor'");
         }
 
+        if (GradientScaleConflict(recipe) is { } gradient)
+        {
+            return gradient;
+        }
+
         if (LossScaleConflict(recipe) is { } scaling)
         {
             return scaling;
@@ -130,6 +136,17 @@ internal static class RecipeRoles
             : recipe.GroupedScales ? GroupConflict(recipe)
             : null;
     }
+
+    /// <summary>A weight gradient in FP8 has one scale, which is either known before or its own.</summary>
+    private static (string Role, string Reason)? GradientScaleConflict(RecipeSpec recipe) => recipe.WeightGradientScaling switch
+    {
+        ScalePolicy.None => null,
+        _ when !RecipeSpec.IsFp8(recipe.WeightGradient) => ("WeightGradientScaling", $"WeightGradient is {recipe.WeightGradient}, which needs no scale; make it E4M3 or E5M2, or remove WeightGradientScaling"),
+        ScalePolicy.Current => null,
+        ScalePolicy.Delayed => recipe.Scaling == ScalePolicy.Delayed ? null
+            : ("WeightGradientScaling", $"'Scaling = ScalePolicy.{recipe.Scaling}' keeps no history of amax; use 'ScalePolicy.Current' for weight gradients"),
+        _ => ("WeightGradientScaling", "a weight gradient has one scale; use 'ScalePolicy.Delayed' or 'ScalePolicy.Current'"),
+    };
 
     /// <summary>What scales per row or block rule out.</summary>
     private static (string Role, string Reason)? GroupConflict(RecipeSpec recipe)

@@ -91,7 +91,7 @@ internal static class OpTable
         [OpCode.ColumnSum] = new(OpClass.Cast, 1),
 
         [OpCode.AccumulateGradient] = new(OpClass.Sink, 1),
-        [OpCode.StoreGradient] = new(OpClass.Sink, 2),
+        [OpCode.StoreGradient] = new(OpClass.Sink, -1),
         [OpCode.AccumulateColumnSum] = new(OpClass.Sink, 1),
         [OpCode.EmbedGradient] = new(OpClass.Sink, 2),
         [OpCode.PositionGradient] = new(OpClass.Sink, 1),

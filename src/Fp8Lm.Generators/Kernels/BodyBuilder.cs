@@ -111,11 +111,7 @@ internal sealed class BodyBuilder
                 stage.Outputs.Add(new StoreOutput(Operand(node.Inputs[0]), gradient, new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, program.Space.Columns, true), Accumulate: true) { When = context.GradientHolds(program, node.Data.Index) });
                 break;
             case OpCode.StoreGradient:
-                stage.Outputs.Add(new QuantizeOutput(
-                    Operand(node.Inputs[0]), node.Data.Format, context.Gradient(program, node.Data.Index), new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, program.Space.Columns, true),
-                    null, null, null, null, context.StateScale(program, node.Data.Index, "GradientScale", ElementType.F32, true),
-                    context.StateScale(program, node.Data.Index, "GradientInverse", ElementType.F32, true),
-                    context.StateScale(program, node.Data.Index, "GradientAmax", ElementType.U32, false), CurrentScale: true) { KeepsScale = true, Statistics = context.Statistics(program, node) });
+                stage.Outputs.Add(StoreGradient(node));
                 break;
             case OpCode.LossRow:
                 stage.Outputs.Add(new RowOutput(Operand(node.Inputs[0]), context.Fixed(program, "row_loss", ElementType.F32, "RowLoss", true), RowIndex));
@@ -127,6 +123,18 @@ internal sealed class BodyBuilder
     }
 
     private static readonly Access RowIndex = new(AccessBase.Token, DimExpr.One, DimExpr.Zero, DimExpr.Zero, false);
+
+    /// <summary>A weight gradient in FP8: cast with the scale that it already has, or with one that this kernel derives from its amax.</summary>
+    private QuantizeOutput StoreGradient(Node node)
+    {
+        int parameter = node.Data.Index;
+        bool current = node.Data.CurrentScale;
+        return new QuantizeOutput(
+            Operand(node.Inputs[0]), node.Data.Format, context.Gradient(program, parameter), new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, program.Space.Columns, true),
+            null, null, null, null, context.StateScale(program, parameter, "GradientScale", ElementType.F32, current),
+            current ? context.StateScale(program, parameter, "GradientInverse", ElementType.F32, true) : null,
+            context.StateScale(program, parameter, "GradientAmax", ElementType.U32, !current), current) { KeepsScale = current, Statistics = context.Statistics(program, node) };
+    }
 
     private QuantizeOutput Quantize(Node node)
     {

@@ -29,9 +29,10 @@ internal static class FirstGradients
         return first.Where(f => Assigns(graph, f.Key, f.Value)).ToDictionary(f => f.Key, f => f.Value);
     }
 
-    /// <summary>The kernel that takes the amax of an FP8 gradient has added what the gradient held.</summary>
+    /// <summary>The kernel that takes the amax of an FP8 gradient, or casts it with a delayed scale, has added what the gradient held.</summary>
     private static bool Touches(Node node) =>
         node.Op is OpCode.AccumulateGradient or OpCode.AccumulateColumnSum or OpCode.EmbedGradient or OpCode.PositionGradient
+        || (node.Op == OpCode.StoreGradient && !node.Data.CurrentScale)
         || (node.Op == OpCode.Amax && node.Data.Scale < 0);
 
     /// <summary>A weight that all layers share gets a product from each of them.</summary>

@@ -204,8 +204,8 @@ internal sealed class KernelLowering
             return Parameter(gemm.Inputs[1].Node);
         }
 
-        // An FP8 gradient is stored by a kernel of its own; here its amax knows whose it is.
-        return group.Members.Where(m => m.Op is OpCode.AccumulateGradient or OpCode.Amax).Select(m => m.Data.Index).Where(i => i >= 0).DefaultIfEmpty(-1).First();
+        // An FP8 gradient with a current scale is stored by a kernel of its own; here its amax knows whose it is.
+        return group.Members.Where(m => m.Op is OpCode.AccumulateGradient or OpCode.StoreGradient or OpCode.Amax).Select(m => m.Data.Index).Where(i => i >= 0).DefaultIfEmpty(-1).First();
 
         static int Parameter(Node node) => node.Op switch
         {

@@ -191,6 +191,12 @@ public sealed record RecipeSpec(
     /// <summary>What of a moment in FP8 shares a scale.</summary>
     public MomentScaling MomentScaling { get; init; }
 
+    /// <summary>Where the scale of a weight gradient in FP8 comes from; None: as other scales do where those are delayed, else from its own amax.</summary>
+    public ScalePolicy WeightGradientScaling { get; init; }
+
+    /// <summary>Whether weight gradients are FP8 with a scale that is known before they are computed.</summary>
+    public bool DelayedGradients => IsFp8(WeightGradient) && (WeightGradientScaling == ScalePolicy.None ? Scaling : WeightGradientScaling) == ScalePolicy.Delayed;
+
     /// <summary>What the loss gradient is multiplied with.</summary>
     public LossScaling LossScaling { get; init; }
 

@@ -20,6 +20,7 @@ public static class TrainingCheckpoint
     private const string SecondMoment = "adam.v.";
     private const string Groups = "fp8.groups.";
     private const string StateInverse = "fp8.state_scale_inverse";
+    private const string GradientHistory = "fp8.gradient_amax_history";
     private const string Float = "F32";
     private const string LossScale = "loss_scale";
     private const string LossScaleSteps = "loss_scale.good_steps";
@@ -66,8 +67,9 @@ public static class TrainingCheckpoint
         }
 
         // Everything is looked up before the first byte is copied: a checkpoint that does not fit leaves the session as it was.
+        // Checkpoints of before weight gradients had delayed scales have their last scale and no history, which then begins.
         List<(StateTensor Target, TensorEntry Entry)> found =
-            [.. Tensors(session, definition, program, session.Plan.Training).Select(t => (t, file.Require(t.Name, t.DataType, t.Shape)))];
+            [.. Tensors(session, definition, program, session.Plan.Training).Where(t => t.Name != GradientHistory || file.Header.Tensors.ContainsKey(GradientHistory)).Select(t => (t, file.Require(t.Name, t.DataType, t.Shape)))];
         foreach ((StateTensor target, TensorEntry entry) in found)
         {
             file.Read(entry, (offset, bytes) => session.CopyFromHost(bytes, target.Address + (nint)offset));
@@ -243,6 +245,10 @@ public static class TrainingCheckpoint
             long[] slots = [4, session.Plan.StateInstances];
             tensors.Add(new StateTensor("fp8.state_scale", Float, slots, session.Workspace(WorkspacePart.StateScale)));
             tensors.Add(new StateTensor(StateInverse, Float, slots, session.Workspace(WorkspacePart.StateScaleInverse)));
+            if (session.Plan.GradientHistory > 0)
+            {
+                tensors.Add(new StateTensor(GradientHistory, Float, [session.Plan.GradientHistory / session.Plan.StateInstances, session.Plan.StateInstances], session.Workspace(WorkspacePart.GradientHistory)));
+            }
         }
 
         if (session.ScaleSlots > 0)

@@ -64,6 +64,8 @@ public enum WorkspacePart
     FirstGroups,
     /// <summary>The same of second moments.</summary>
     SecondGroups,
+    /// <summary>F32 [history, instances]: amax of weight gradients in FP8 over the last steps, where their scales are delayed, else empty.</summary>
+    GradientHistory,
 }
 
 /// <summary>Where the instances of a buffer lie.</summary>
@@ -144,6 +146,9 @@ public sealed class MemoryPlan
 
     /// <summary>Number of scale slots.</summary>
     public long ScaleSlots { get; }
+
+    /// <summary>Elements of <see cref="WorkspacePart.GradientHistory"/>.</summary>
+    public long GradientHistory => Program.Scaling is { DelayedGradients: true } scaling ? checked(scaling.HistoryLength * StateInstances) : 0;
 
     /// <summary>First slot of each of <see cref="ModelProgram.Casts"/> in <see cref="WorkspacePart.CastStatistics"/>.</summary>
     public IReadOnlyList<long> CastFirstSlots { get; }
@@ -480,7 +485,7 @@ public sealed class MemoryPlan
         long history = checked(scales * Math.Max(1, Program.Scaling?.HistoryLength ?? 1));
         ReadOnlySpan<long> bytes =
             [Unsafe.SizeOf<StepState>(), batch, batch, batch, scales, scales, scales, history, scales, ReductionScratchBytes, states, states, states, segments, lossScale, casts,
-            firstMoments, secondMoments];
+            firstMoments, secondMoments, GradientHistory * sizeof(float)];
         long offset = 0;
         for (int part = 0; part < bytes.Length; part++)
         {

@@ -152,7 +152,11 @@ public sealed record ParameterFormats(
 /// <param name="HistoryLength">Steps that the amax history covers.</param>
 /// <param name="PowerOfTwo">Round scales down to powers of two.</param>
 /// <param name="Margin">Scales are divided by 2^margin.</param>
-public sealed record ScalingInfo(bool Delayed, int HistoryLength, bool PowerOfTwo, int Margin);
+public sealed record ScalingInfo(bool Delayed, int HistoryLength, bool PowerOfTwo, int Margin)
+{
+    /// <summary>Whether weight gradients in FP8 have a delayed scale too, with a history of their own (<see cref="WorkspacePart.GradientHistory"/>).</summary>
+    public bool DelayedGradients { get; init; }
+}
 
 /// <summary>Dynamic loss scaling of a recipe.</summary>
 /// <param name="Initial">The loss scale of step 1, a power of two.</param>

@@ -391,6 +391,8 @@ public sealed class Trainer
             program.CastWeights(session);
         }
 
+        GradientScales.MakeRoom(session, options.Accumulation);
+
         // What has been queued here is not the first step's time.
         session.Synchronize();
     }

@@ -113,6 +113,45 @@ public unsafe class ScaleUpdateTests
         Assert.Equal(0u, slots.Amax);
     }
 
+    /// <summary>Scales of weight gradients: half of what the largest amax allows, as a power of two; a halted step rolls nothing; amax stay.</summary>
+    [Fact]
+    public void Scales_of_gradients_leave_half_of_the_range()
+    {
+        float[] scale = [1f, 8f, 1f], inverse = [1f, 0.125f, 1f], history = new float[2 * 3];
+        uint[] amax = new uint[3];
+        void Update(float[] values, uint skip = 0)
+        {
+            for (int i = 0; i < 3; i++)
+            {
+                amax[i] = BitConverter.SingleToUInt32Bits(values[i]);
+            }
+
+            StepState state = new() { SkipStep = skip };
+            fixed (float* s = scale, i = inverse, h = history)
+            fixed (uint* a = amax)
+            {
+                nint* args = stackalloc nint[] { (nint)s, (nint)i, (nint)a, (nint)h, 3, 2, 448, (nint)(&state) };
+                CpuKernels.GradientScales(null!, args, null!);
+            }
+
+            Assert.Equal(values, System.Linq.Enumerable.Select(amax, BitConverter.UInt32BitsToSingle));
+            Assert.Equal(System.Linq.Enumerable.Select(scale, s => 1 / s), inverse);
+        }
+
+        Update([1f, 0f, 224f]);
+        Assert.Equal([128f, 8f, 1f], scale);
+        Update([2f, 0f, 225f]);
+        Assert.Equal([64f, 8f, 0.5f], scale);
+        Update([0.25f, float.PositiveInfinity, 1f], StepState.Halted);
+        Assert.Equal([64f, 8f, 0.5f], scale);
+        Assert.Equal([2f, 0f, 225f, 1f, 0f, 224f], history);
+        Update([0.25f, float.NaN, 1f], StepState.Skipped);
+        Assert.Equal([64f, 8f, 0.5f], scale);
+        Update([0.25f, 4f, 1f]);
+        Assert.Equal([512f, 32f, 128f], scale);
+        Assert.Equal([0.25f, 4f, 1f, 0.25f, 0f, 1f], history);
+    }
+
     /// <summary>Two slots, of which the second one is under test; the first must not be disturbed by it.</summary>
     private sealed class Slots(int length)
     {

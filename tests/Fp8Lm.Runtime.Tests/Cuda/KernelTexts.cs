@@ -268,6 +268,11 @@ internal static class KernelTexts
         + "long long power_of_two, long long margin, StepState* state",
         "scale, scale_inverse, amax, history, maximum, slots, history_length, power_of_two, margin, state");
 
+    public static string GradientScales { get; } = Library(
+        "optim/scale_update.cuh", "optim::GradientScales",
+        "float* scale, float* inverse, const unsigned* amax, float* history, long long count, long long length, long long maximum, StepState* state",
+        "scale, inverse, amax, history, count, length, maximum, state");
+
     /// <summary>A row kernel with a row reduction, an FP8 copy in both layouts, amax and column sums.</summary>
     public static string Row(long rows, long columns) => $$"""
         #include <fp8lm/row/row.cuh>

@@ -329,6 +329,50 @@ public sealed class LibraryKernelTests
         }
     }
 
+    [Theory]
+    [InlineData(1, 448)]
+    [InlineData(16, 57344)]
+    public unsafe void ScalesOfGradientsAreTheCpus(int length, int maximum)
+    {
+        const int Slots = 300;
+        float[] scale = [.. Enumerable.Repeat(1f, Slots)], inverse = [.. scale], history = new float[length * Slots];
+        using KernelHarness harness = Library(
+            KernelKind.ScaleUpdate, KernelTexts.GradientScales, ["scale", "inverse", "amax", "history", "count", "length", "maximum", "state"],
+            F32(Slots), F32(Slots), new TestBuffer(ElementFormat.I32, Slots), F32(history.Length), State());
+        harness.Upload(0, scale);
+        harness.Upload(1, inverse);
+        harness.Upload(3, history);
+        Random random = new(1);
+        for (int step = 0; step < 20; step++)
+        {
+            StepState state = new() { SkipStep = step % 3 == 2 ? StepState.Halted : (uint)(step % 2) };
+            uint[] amax = [.. Enumerable.Range(0, Slots).Select(_ => BitConverter.SingleToUInt32Bits(random.Next(8) switch
+            {
+                0 => 0f,
+                1 => float.NaN,
+                2 => float.PositiveInfinity,
+                _ => (float)Math.Exp((random.NextDouble() * 180) - 100),
+            }))];
+            harness.Upload(2, amax);
+            harness.Upload(4, [state]);
+            harness.Launch(harness[0], harness[1], harness[2], harness[3], Slots, length, maximum, harness[4]);
+            fixed (float* s = scale, i = inverse, h = history)
+            fixed (uint* a = amax)
+            {
+                nint[] args = [(nint)s, (nint)i, (nint)a, (nint)h, Slots, length, maximum, (nint)(&state)];
+                fixed (nint* pointer = args)
+                {
+                    CpuKernels.GradientScales(null!, pointer, null!);
+                }
+            }
+
+            Assert.Equal(scale, harness.Download<float>(0));
+            Assert.Equal(inverse, harness.Download<float>(1));
+            Assert.Equal(amax, harness.Download<uint>(2));
+            Assert.Equal(history, harness.Download<float>(3));
+        }
+    }
+
     private static KernelHarness Norm(int count)
     {
         KernelHarness harness = Library(

@@ -20,7 +20,7 @@ public sealed class KernelCompilationTests
     public static TheoryData<string> LibraryKernels =>
     [
         KernelTexts.EmbeddingGradient, KernelTexts.PositionGradient, KernelTexts.ColumnSumFinish, KernelTexts.LossSum, KernelTexts.GradientNorm, KernelTexts.GradientNormOfScaledLoss,
-        KernelTexts.AdamW, KernelTexts.AmaxCheck, KernelTexts.ScaleUpdate, KernelTexts.Row(4096, 768),
+        KernelTexts.AdamW, KernelTexts.AmaxCheck, KernelTexts.ScaleUpdate, KernelTexts.GradientScales, KernelTexts.Row(4096, 768),
         KernelTexts.CastCounter(ElementFormat.E4M3, 100000), KernelTexts.CastCounter(ElementFormat.E5M2, 100000),
         KernelTexts.ScaledAdam("f16, e4m3, float, float", store: false), KernelTexts.ScaledAdam("f16, e4m3, float, float", store: true),
         KernelTexts.ScaledAdam("f16, e4m3, e4m3, f16", store: false), KernelTexts.ScaledAdam("f16, e4m3, e4m3, f16", store: true),

@@ -27,6 +27,9 @@ public partial class Drawn
     [ModelRecipe] static readonly RecipeDefinition Fp16Bf16Gradients = new(Recipe.Fp16) { WeightGradient = Format.BF16 };
     [ModelRecipe] static readonly RecipeDefinition Bf16States = new(Recipe.TransformerEngine) { Master = Format.BF16, FirstMoment = Format.BF16, SecondMoment = Format.BF16 };
 
+    // FP8 gradients with scales of their own amax, as the paper's code has them.
+    [ModelRecipe] static readonly RecipeDefinition CurrentGradients = new(Recipe.Fp8LmO2) { WeightGradientScaling = ScalePolicy.Current };
+
     // FP8-LM's optimizer under DeepSeek-V3's products.
     [ModelRecipe] static readonly RecipeDefinition BlockO2 = new(Recipe.Fp8LmO2) { Scaling = ScalePolicy.Block, AmaxHistory = 0, PromoteForward = true };
 

@@ -72,7 +72,7 @@ internal sealed class ProgramEmitter
         DimExpr vocabulary = Graph.Logits.Type.Columns;
         w.Line($"public override string Recipe => {ProgramText.Quote(recipe.Name)};").Line();
         string scaling = !Casts ? "null"
-            : $"new({(recipe.Scaling == ScalePolicy.Delayed ? "true" : "false")}, {ProgramText.N(recipe.AmaxHistory)}, {(recipe.PowerOfTwoScales ? "true" : "false")}, {ProgramText.N(recipe.Margin)})";
+            : $"new({(recipe.Scaling == ScalePolicy.Delayed ? "true" : "false")}, {ProgramText.N(recipe.AmaxHistory)}, {(recipe.PowerOfTwoScales ? "true" : "false")}, {ProgramText.N(recipe.Margin)}){(recipe.DelayedGradients ? " { DelayedGradients = true }" : "")}";
         w.Line($"public override ScalingInfo? Scaling => {scaling};").Line();
         if (recipe.ScalesLoss)
         {
@@ -272,7 +272,7 @@ internal sealed class ProgramEmitter
         Head();
 
         w.Open("public override void Backward(Session s)").Line("DimBinding d = s.Dims;");
-        if (RecipeSpec.IsFp8(compiled.Recipe.WeightGradient))
+        if (RecipeSpec.IsFp8(compiled.Recipe.WeightGradient) && !compiled.Recipe.DelayedGradients)
         {
             w.Line("s.Launch(K.gradient_amax, s.Workspace(WorkspacePart.StateAmax), (nint)s.Plan.StateInstances);");
         }
@@ -286,6 +286,11 @@ internal sealed class ProgramEmitter
         if (Graph.Scales.Count > 0 && !current)
         {
             w.Line($"s.Launch(K.scale_update, s.ScaleArena, s.ScaleInverseArena, s.AmaxArena, s.AmaxHistoryArena, s.ScaleMaximumArena, (nint)s.ScaleSlots, {ProgramText.N(compiled.Recipe.AmaxHistory)}, {(compiled.Recipe.PowerOfTwoScales ? 1 : 0)}, {ProgramText.N(compiled.Recipe.Margin)}, s.State);");
+        }
+
+        if (compiled.Recipe.DelayedGradients)
+        {
+            w.Line($"s.Launch(K.gradient_scales, s.Workspace(WorkspacePart.StateScale), s.Workspace(WorkspacePart.StateScaleInverse), s.Workspace(WorkspacePart.StateAmax), s.Workspace(WorkspacePart.GradientHistory), (nint)s.Plan.StateInstances, {ProgramText.N(compiled.Recipe.AmaxHistory)}, {Maximum(compiled.Recipe.WeightGradient)}, s.State);");
         }
 
         w.Close().Line();
@@ -329,13 +334,6 @@ internal sealed class ProgramEmitter
         RecipeSpec r = compiled.Recipe;
         string arenas = "s.MasterArena, s.GradientArena, s.FirstMomentArena, s.SecondMomentArena, segments, count, tiles"
             + (r.GroupedMoments ? ", s.Workspace(WorkspacePart.FirstGroups), s.Workspace(WorkspacePart.SecondGroups)" : "");
-        static int Maximum(Format format) => format switch
-        {
-            Format.F16 => 65504,
-            Format.E4M3 => 448,
-            Format.E5M2 => 57344,
-            _ => 0,
-        };
         int Moment(Format format) => r.MomentHasScale(format) ? Maximum(format) : 0;
         w.Line("nint count = (nint)s.Plan.StateInstances, tiles = (nint)s.Plan.StateTiles, segments = s.Workspace(WorkspacePart.Segments);");
         if (r.ScaledStates)
@@ -355,6 +353,15 @@ internal sealed class ProgramEmitter
         w.Line($"s.Launch(K.adamw_store, {arenas}, scale, inverse, amax, s.State);");
         w.Line($"s.Launch(K.state_scales, segments, count, scale, inverse, amax, s.ScaleArena, s.ScaleInverseArena, {ProgramText.N(Maximum(r.Master))}, {ProgramText.N(Moment(r.FirstMoment))}, {ProgramText.N(Moment(r.SecondMoment))}, {ProgramText.N(Maximum(r.Weight))});");
     }
+
+    /// <summary>The largest number of a format that is stored with a scale; 0 for the others.</summary>
+    private static int Maximum(Format format) => format switch
+    {
+        Format.F16 => 65504,
+        Format.E4M3 => 448,
+        Format.E5M2 => 57344,
+        _ => 0,
+    };
 
     /// <summary>A step with an amax that is not finite is skipped; current scaling has no scale update that would clear them.</summary>
     private void CheckAmax()

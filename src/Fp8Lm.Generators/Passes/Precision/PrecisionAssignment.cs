@@ -59,7 +59,7 @@ internal sealed class PrecisionAssignment
 
         if (RecipeSpec.IsFp8(recipe.WeightGradient))
         {
-            GradientStorage.Run(graph, recipe.WeightGradient);
+            GradientStorage.Run(graph, recipe);
         }
 
         if (recipe.ScalesLoss)

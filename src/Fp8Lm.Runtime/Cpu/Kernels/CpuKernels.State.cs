@@ -64,20 +64,52 @@ public static unsafe partial class CpuKernels
                 continue;
             }
 
-            float entering = finite ? newest : 0f, largest = entering;
-            for (long age = 0; age < length; age++)
-            {
-                float* place = history + (age * slots) + slot;
-                largest = Math.Max(largest, entering);
-                (entering, *place) = (*place, entering);
-            }
-
+            float largest = Roll(history + slot, finite ? newest : 0f, slots, length);
             if (finite && largest > 0f)
             {
                 scale[slot] = NextScale(maximum[slot], largest, args[7] != 0, (int)args[8]);
                 inverse[slot] = 1f / scale[slot];
             }
         }
+    }
+
+    /// <summary>
+    /// Scales of weight gradients in FP8 for the next step: half of what the largest amax of the last steps allows, since the next may be larger. Arguments: scale F32 [count]; reciprocals; amax U32
+    /// [count]; history F32 [length, count], newest first; count; length; largest number of the format; <see cref="StepState"/>. What is not finite enters the history as zero; where
+    /// that is all zero, a gradient keeps its scale. A halted step leaves histories as they are. The amax stay until gradients are cleared.
+    /// </summary>
+    public static void GradientScales(DimBinding dims, nint* args, CpuPool pool)
+    {
+        float* scale = (float*)args[0], inverse = (float*)args[1], history = (float*)args[3];
+        uint* amax = (uint*)args[2];
+        long count = args[4], length = args[5];
+        bool halted = ((StepState*)args[7])->SkipStep == StepState.Halted;
+        for (long slot = 0; slot < count; slot++)
+        {
+            float newest = BitConverter.UInt32BitsToSingle(amax[slot]);
+            float largest = halted ? 0f : Roll(history + slot, float.IsFinite(newest) ? newest : 0f, count, length);
+            for (long age = 0; halted && age < length; age++)
+            {
+                largest = Math.Max(largest, history[(age * count) + slot]);
+            }
+
+            scale[slot] = Scaling.State(BitConverter.SingleToUInt32Bits(largest), 0.5f * args[6], scale[slot]);
+            inverse[slot] = 1f / scale[slot];
+        }
+    }
+
+    /// <summary>Puts a number in front of a slot's history, whose oldest leaves it; gives the largest of those that stay.</summary>
+    private static float Roll(float* history, float entering, long slots, long length)
+    {
+        float largest = entering;
+        for (long age = 0; age < length; age++)
+        {
+            float* place = history + (age * slots);
+            largest = Math.Max(largest, entering);
+            (entering, *place) = (*place, entering);
+        }
+
+        return largest;
     }
 
     /// <summary>
