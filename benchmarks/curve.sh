@@ -8,6 +8,7 @@
 # ours: the first is what ours is compared with, the others with its batches are the noise; MORE follows if time allows: the noise of seeds whose batches are
 # their own, too. RUNS takes Fp32, PEERS f32.
 # SETTINGS (key=value, by spaces) go to Fp8Lm.LossCurves prepare; DEVICE=cpu, SETTINGS="size=Tiny batch=4 sequence=64" is a trial without GPU.
+# AT_ONCE (16): runs side by side at most, for GPUs that do not hold all of them (15 GB one of PyTorch, 8 one of ours).
 # LIMIT (seconds, 140): what has not ended then is ended. PYTHON names another python3.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -16,6 +17,7 @@ runs=${RUNS-"Bf16:1 TransformerEngine:1"}
 peers=${PEERS-"bf16:1 bf16:2@1 bf16:3@1 bf16:4@1 bf16:5@1"}
 more=${MORE-"bf16:2 bf16:3 bf16:4 bf16:5"}
 python=${PYTHON-python3}
+at_once=${AT_ONCE-16}
 
 pack() {
   local dir stage
@@ -31,7 +33,14 @@ pack() {
   cp "$root/benchmarks/curve.sh" "$root/benchmarks/curve_report.py" "$root/benchmarks/peers/curve_peer.py" "$dir/"
 }
 
-# NAME COMMAND...: a command with a place in the log and the time that is left.
+# NAME COMMAND...: a command in the background, once there is room for it, with a place in the log and the time that is left.
+start() {
+  while (($(jobs -rp | wc -l) >= at_once)); do
+    wait -n || true
+  done
+  logged "$@" &
+}
+
 logged() {
   local name=$1 status=0
   shift
@@ -58,10 +67,10 @@ run() {
   # Side by side: 5 x 15 GB of PyTorch and 2 x 8 of ours; one computes while another waits for its host.
   began=$SECONDS
   for spec in $runs; do
-    logged "fp8lm $spec" $ours train "$work/curve" "${spec%:*}" "${spec#*:}" "$device" &
+    start "fp8lm $spec" $ours train "$work/curve" "${spec%:*}" "${spec#*:}" "$device"
   done
   for spec in $peers; do
-    logged "pytorch $spec" "$python" "$dir/curve_peer.py" "$work/curve" "${spec%:*}" "${spec#*:}" --device "$device" &
+    start "pytorch $spec" "$python" "$dir/curve_peer.py" "$work/curve" "${spec%:*}" "${spec#*:}" --device "$device"
   done
   wait
   if [[ $((2 * SECONDS - began)) -gt $limit && -n $more ]]; then
@@ -69,7 +78,7 @@ run() {
     more=
   fi
   for spec in $more; do
-    logged "pytorch $spec" "$python" "$dir/curve_peer.py" "$work/curve" "${spec%:*}" "${spec#*:}" --device "$device" &
+    start "pytorch $spec" "$python" "$dir/curve_peer.py" "$work/curve" "${spec%:*}" "${spec#*:}" --device "$device"
   done
   wait
   status=0
@@ -82,5 +91,5 @@ run() {
 case ${1:-} in
   pack) shift; pack "$@" ;;
   run) shift; run "$@" ;;
-  *) sed -n '2,12p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+  *) sed -n '2,13p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
