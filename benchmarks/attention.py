@@ -38,6 +38,7 @@ template <class T, int kColumns> struct Plain
     }
     __device__ u8* transposed(int, int) const { return nullptr; }
     __device__ float* sum_row(int, int) const { return nullptr; }
+    __device__ void begin() {}
     __device__ void finish() {}
 };
 template <int kColumns> struct Cast
@@ -65,6 +66,7 @@ template <int kColumns> struct Cast
     }
     __device__ u8* transposed(int, int col) const { return reinterpret_cast<u8*>(q_t) + (long long)col * (BATCH * SEQUENCE); }
     __device__ float* sum_row(int, int) const { return nullptr; }
+    __device__ void begin() {}
     __device__ void finish() { atomic_amax(slot, amax); }
 };
 using Shape = attention::Shape<bf16, HEAD, HEADS, KV_HEADS, BATCH, SEQUENCE, WINDOW>;

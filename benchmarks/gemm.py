@@ -122,6 +122,7 @@ struct Epilogue
     }
     __device__ u8* transposed(int, int col) const { return reinterpret_cast<u8*>(q_t) + (long long)col * kRows; }
     __device__ float* sum_row(int, int slab) const { return sums_out + (long long)slab * kColumns; }
+    __device__ void begin() {}
     __device__ void finish() { if (!PLAIN) atomic_amax(slot, amax); }
 };
 using Config = gemm::Config<Operand, Operand, true, true, PROMOTE, M_, N_, K_, Epilogue

@@ -14,7 +14,7 @@ namespace Fp8Lm.Kernels.Tests;
 
 /// <summary>
 /// What can be said about emitted kernels without a GPU: every one compiles for sm_90a at every declared size and recipe, keeps its values in
-/// registers, does not make ptxas serialise its tensor cores, and uses them where it should.
+/// registers, does not make ptxas serialise its tensor cores, uses them where it should, and waits for the kernel before it.
 /// </summary>
 public sealed partial class SampleKernelTests
 {
@@ -108,7 +108,7 @@ public sealed partial class SampleKernelTests
             return [exception.Message];
         }
 
-        return Resources(kernel, compiled).Concat(Warnings(compiled)).Concat(Instructions(kernel, compiled));
+        return Resources(kernel, compiled).Concat(Warnings(compiled)).Concat(Instructions(kernel, compiled)).Concat(GridOrder.Problems(compiled.Cubin));
     }
 
     // Counters come on top of what a kernel was made to hold. A counting form runs in sampled steps only, where a few values on the stack are nothing beside the counting.

@@ -15,7 +15,7 @@ internal sealed record LibraryKernel(string Name, string Kind, string Include, s
         w.Line($"#include <fp8lm/{Include}>").Line("using namespace fp8lm;").Line();
         if (Type.Length == 0)
         {
-            w.Line("extern \"C\" __global__ void __launch_bounds__(512)").Line($"{Name}(unsigned* amax, long long slots)").Open();
+            w.Line("extern \"C\" __global__ void __launch_bounds__(512)").Line($"{Name}(unsigned* amax, long long slots)").Open().Line(CudaRenderer.BeginGrid);
             w.Open("for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < slots; i += (long long)gridDim.x * blockDim.x)").Line("if (amax[i] < 0x7F800000u)").Line("    amax[i] = 0;").Close().Close();
         }
         else

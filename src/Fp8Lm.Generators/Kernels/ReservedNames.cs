@@ -12,7 +12,7 @@ internal static class ReservedNames
         // Of the renderers.
         "acc", "ask", "batch", "block", "chunk", "column", "columns", "count", "data", "dims", "end", "epilogue", "finish", "first", "firstColumn", "firstRow", "kernel", "label", "lane", "layer",
         "label_weights", "labels", "loss_scale", "line", "operands", "pack", "part", "pool", "row", "rows", "session", "slab", "start", "state", "step", "store", "sums", "thread", "tile", "warp", "worker",
-        "accs", "alpha", "apply", "begin", "columns", "copy", "load", "prefetch", "read", "read_columns", "sum", "sum_row", "transposed", "turned", "fp8lm",
+        "accs", "alpha", "apply", "begin", "begin_grid", "columns", "copy", "load", "prefetch", "read", "read_columns", "sum", "sum_row", "transposed", "turned", "fp8lm",
 
         // Of C#, with @ a legal field name.
         "abstract", "as", "base", "bool", "break", "byte", "case", "catch", "char", "checked", "class", "const", "continue", "decimal", "default", "delegate", "do", "double",

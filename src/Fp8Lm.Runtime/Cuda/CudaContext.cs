@@ -9,6 +9,7 @@ internal sealed unsafe class CudaContext : IDisposable
     private readonly int device;
     private readonly nint context;
     private readonly nint stream;
+    private bool kernelIsLast;
     private bool disposed;
 
     public CudaContext(CudaDevice device)
@@ -22,9 +23,24 @@ internal sealed unsafe class CudaContext : IDisposable
 
     public CudaDevice Device { get; }
 
-    public nint Stream => stream;
+    /// <summary>Makes the context current and gives its stream, for everything but a kernel: the kernel behind it does not overlap with it.</summary>
+    public nint Enter()
+    {
+        MakeCurrent();
+        kernelIsLast = false;
+        return stream;
+    }
 
-    /// <summary>The driver keeps the current context per thread.</summary>
+    /// <summary>The same for a kernel. <paramref name="followsKernel"/>: so is what was queued last.</summary>
+    public nint EnterForKernel(out bool followsKernel)
+    {
+        MakeCurrent();
+        followsKernel = kernelIsLast;
+        kernelIsLast = true;
+        return stream;
+    }
+
+    /// <summary>For calls that have nothing to do with the stream. The driver keeps the current context per thread.</summary>
     public void MakeCurrent() => Check(CudaDriver.CtxSetCurrent(context), "cuCtxSetCurrent");
 
     /// <summary>Bytes of the device that nobody has taken, and all of them.</summary>
@@ -70,15 +86,13 @@ internal sealed unsafe class CudaContext : IDisposable
 
     public void Clear(nint address, long bytes)
     {
-        MakeCurrent();
-        Check(CudaDriver.MemsetAsync(address, 0, checked((nuint)bytes), stream), "cuMemsetD8Async");
+        Check(CudaDriver.MemsetAsync(address, 0, checked((nuint)bytes), Enter()), "cuMemsetD8Async");
     }
 
     /// <summary>Queues a copy within the device.</summary>
     public void CopyOnDevice(nint source, nint destination, long bytes)
     {
-        MakeCurrent();
-        Check(CudaDriver.MemcpyDeviceToDeviceAsync(destination, source, checked((nuint)bytes), stream), "cuMemcpyDtoDAsync");
+        Check(CudaDriver.MemcpyDeviceToDeviceAsync(destination, source, checked((nuint)bytes), Enter()), "cuMemcpyDtoDAsync");
     }
 
     /// <summary>Copies to the device after everything queued; the source may be reused on return.</summary>
@@ -89,11 +103,10 @@ internal sealed unsafe class CudaContext : IDisposable
             return;
         }
 
-        MakeCurrent();
         fixed (byte* pointer = source)
         {
             // The driver stages pageable memory before it returns, but says so only for copies below 64 KiB; the wait makes it certain.
-            Check(CudaDriver.MemcpyHostToDeviceAsync(destination, pointer, (nuint)source.Length, stream), "cuMemcpyHtoDAsync");
+            Check(CudaDriver.MemcpyHostToDeviceAsync(destination, pointer, (nuint)source.Length, Enter()), "cuMemcpyHtoDAsync");
             Synchronize();
         }
     }
@@ -106,19 +119,17 @@ internal sealed unsafe class CudaContext : IDisposable
             return;
         }
 
-        MakeCurrent();
         fixed (byte* pointer = destination)
         {
-            Check(CudaDriver.MemcpyDeviceToHostAsync(pointer, source, (nuint)destination.Length, stream), "cuMemcpyDtoHAsync");
+            Check(CudaDriver.MemcpyDeviceToHostAsync(pointer, source, (nuint)destination.Length, Enter()), "cuMemcpyDtoHAsync");
             Synchronize();
         }
     }
 
-    public void Synchronize()
-    {
-        MakeCurrent();
-        Check(CudaDriver.StreamSynchronize(stream), "cuStreamSynchronize");
-    }
+    public void Synchronize() => Check(TrySynchronize(), "cuStreamSynchronize");
+
+    /// <summary>The driver's result of waiting for everything queued.</summary>
+    public int TrySynchronize() => CudaDriver.StreamSynchronize(Enter());
 
     public void Dispose()
     {

@@ -18,11 +18,7 @@ internal sealed class CudaEvent : IDisposable
     }
 
     /// <summary>Marks everything queued so far.</summary>
-    public void Record()
-    {
-        context.MakeCurrent();
-        CudaException.ThrowIfFailed(CudaDriver.EventRecord(handle, context.Stream), "cuEventRecord");
-    }
+    public void Record() => CudaException.ThrowIfFailed(CudaDriver.EventRecord(handle, context.Enter()), "cuEventRecord");
 
     /// <summary>Waits until everything before the mark has run; errors of kernels surface here.</summary>
     public void Synchronize()

@@ -24,6 +24,7 @@ public sealed unsafe class CudaSession : ArenaSession
 
     private readonly CudaContext context;
     private readonly bool check = Environment.GetEnvironmentVariable("FP8LM_CHECK") == "1";
+    private readonly bool overlaps;
     private readonly nint[] arenas = new nint[Enum.GetValues<ArenaKind>().Length];
     private readonly List<KernelSlot> kernels = [];
     private KernelSlot?[]? counting;
@@ -43,6 +44,7 @@ public sealed unsafe class CudaSession : ArenaSession
     {
         ArgumentNullException.ThrowIfNull(device);
         context = new CudaContext(device);
+        overlaps = plan.Program.KernelsOverlap && Environment.GetEnvironmentVariable("FP8LM_PDL") != "0";
         uploads = new Lazy<UploadRing>(() => new UploadRing(context, PieceBytes));
         try
         {
@@ -139,7 +141,7 @@ public sealed unsafe class CudaSession : ArenaSession
                     : values + i;
             }
 
-            int result = slot.Kernel.Launch(slot.Grid, parameters);
+            int result = slot.Kernel.Launch(slot.Grid, parameters, overlaps && !RunsEagerly);
             if (result != 0)
             {
                 throw Failure(slot, args, new CudaException(CudaException.Describe(result) + "." + CudaException.HintOf(result)));
@@ -218,7 +220,7 @@ public sealed unsafe class CudaSession : ArenaSession
 
         if (uploads.IsValueCreated)
         {
-            _ = CudaDriver.StreamSynchronize(context.Stream);
+            _ = context.TrySynchronize();
             uploads.Value.Dispose();
         }
 
@@ -326,7 +328,7 @@ public sealed unsafe class CudaSession : ArenaSession
     private void CheckLaunch(KernelSlot slot, ReadOnlySpan<nint> args)
     {
         // All earlier launches were waited for, so this kernel it is.
-        int result = CudaDriver.StreamSynchronize(context.Stream);
+        int result = context.TrySynchronize();
         if (result != 0)
         {
             throw Failure(slot, args, new CudaException($"cuStreamSynchronize: {CudaException.Describe(result)}."));

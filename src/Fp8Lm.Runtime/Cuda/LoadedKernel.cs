@@ -58,10 +58,24 @@ internal sealed unsafe class LoadedKernel : IDisposable
     public string Describe(GridSize grid) =>
         $"{grid.X} x {grid.Y} x {grid.Z} blocks of {Traits.Threads} threads with {Traits.SharedBytes} bytes of shared memory, tile {Traits.TileM} x {Traits.TileN}";
 
-    /// <summary>Queues the kernel; <paramref name="parameters"/> holds one pointer per parameter to its value. Gives the driver's result.</summary>
-    public int Launch(GridSize grid, void** parameters)
+    /// <summary>Queues the kernel and gives the driver's result.</summary>
+    /// <param name="grid">Its blocks.</param>
+    /// <param name="parameters">One pointer per parameter to its value.</param>
+    /// <param name="overlaps">
+    /// Whether its blocks may start before a kernel right in front of it has ended. It must wait for that one itself (<c>fp8lm/common/begin_grid.cuh</c>); a kernel
+    /// that is launched without may stand in front of one with.
+    /// </param>
+    public int Launch(GridSize grid, void** parameters, bool overlaps)
     {
-        context.MakeCurrent();
+        const int MostAttributes = 1;
+        LaunchAttribute* attributes = stackalloc LaunchAttribute[MostAttributes];
+        uint count = 0;
+        nint stream = context.EnterForKernel(out bool followsKernel);
+        if (overlaps && followsKernel)
+        {
+            attributes[count++] = LaunchAttribute.ProgrammaticStreamSerialization;
+        }
+
         LaunchConfig config = new()
         {
             GridX = grid.X,
@@ -71,7 +85,9 @@ internal sealed unsafe class LoadedKernel : IDisposable
             BlockY = 1,
             BlockZ = 1,
             SharedBytes = Traits.SharedBytes,
-            Stream = context.Stream,
+            Stream = stream,
+            Attributes = attributes,
+            AttributeCount = count,
         };
         return CudaDriver.LaunchKernelEx(&config, function, parameters, null);
     }

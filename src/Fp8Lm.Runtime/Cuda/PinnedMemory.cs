@@ -26,17 +26,15 @@ internal sealed unsafe class PinnedMemory : IDisposable
     /// <summary>Queues a copy to the device; the memory must stay as it is until that has run.</summary>
     public void CopyTo(nint destination, int bytes)
     {
-        context.MakeCurrent();
         ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, length);
-        CudaException.ThrowIfFailed(CudaDriver.MemcpyHostToDeviceAsync(destination, address, (nuint)bytes, context.Stream), "cuMemcpyHtoDAsync");
+        CudaException.ThrowIfFailed(CudaDriver.MemcpyHostToDeviceAsync(destination, address, (nuint)bytes, context.Enter()), "cuMemcpyHtoDAsync");
     }
 
     /// <summary>Queues a copy from the device.</summary>
     public void CopyFrom(nint source, int bytes)
     {
-        context.MakeCurrent();
         ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, length);
-        CudaException.ThrowIfFailed(CudaDriver.MemcpyDeviceToHostAsync(address, source, (nuint)bytes, context.Stream), "cuMemcpyDtoHAsync");
+        CudaException.ThrowIfFailed(CudaDriver.MemcpyDeviceToHostAsync(address, source, (nuint)bytes, context.Enter()), "cuMemcpyDtoHAsync");
     }
 
     public void Dispose()

@@ -53,6 +53,12 @@ public abstract class ModelProgram
     /// <summary>Rows of one chunk of logits.</summary>
     public abstract long ChunkRows(DimBinding dims);
 
+    /// <summary>
+    /// Whether every thread of every kernel waits for the kernel before it (<c>fp8lm/common/begin_grid.cuh</c>), so that kernels may be launched to overlap.
+    /// False for programs of a generator that did not know of it.
+    /// </summary>
+    public virtual bool KernelsOverlap => false;
+
     /// <summary>Whether a repeated block of the model asks for activation checkpointing (<c>Checkpoint = true</c>); the command line then turns it on.</summary>
     public virtual bool PrefersCheckpointing => false;
 

@@ -29,6 +29,7 @@ internal static class FakeDriver
         int cuMemFree_v2(void* address) { free(address); return 0; }
         int cuMemcpyHtoDAsync_v2(void* to, const void* from, size_t bytes, void* stream) { memcpy(to, from, bytes); return 0; }
         int cuMemcpyDtoHAsync_v2(void* to, const void* from, size_t bytes, void* stream) { memcpy(to, from, bytes); return 0; }
+        int cuMemcpyDtoDAsync_v2(void* to, const void* from, size_t bytes, void* stream) { memmove(to, from, bytes); return 0; }
         int cuMemsetD8Async(void* at, unsigned char value, size_t bytes, void* stream) { memset(at, value, bytes); return 0; }
         int cuStreamCreate(void** stream, unsigned flags) { *stream = &launches; return 0; }
         int cuStreamSynchronize(void* stream) { return launches && mode("kernel-fails") ? 700 : 0; }
@@ -37,8 +38,32 @@ internal static class FakeDriver
         int cuModuleUnload(void* module) { return 0; }
         int cuModuleGetFunction(void** function, void* module, const char* name) { *function = &launches; return 0; }
         int cuModuleGetGlobal_v2(void** address, size_t* bytes, void* module, const char* name) { return 500; }
+        int cuStreamBeginCapture_v2(void* stream, int mode) { return 0; }
+        int cuStreamEndCapture(void* stream, void** graph) { *graph = &launches; return 0; }
+        int cuGraphInstantiateWithFlags(void** executable, void* graph, unsigned long long flags) { *executable = &launches; return 0; }
+        int cuGraphDestroy(void* graph) { return 0; }
+        int cuGraphUpload(void* executable, void* stream) { return 0; }
+        int cuGraphLaunch(void* executable, void* stream) { return 0; }
+        int cuGraphExecDestroy(void* executable) { return 0; }
+        int cuEventCreate(void** event, unsigned flags) { *event = &launches; return 0; }
+        int cuEventRecord(void* event, void* stream) { return 0; }
+        int cuEventSynchronize(void* event) { return 0; }
+        int cuEventDestroy_v2(void* event) { return 0; }
+        int cuEventElapsedTime(float* milliseconds, void* start, void* end) { *milliseconds = 1; return 0; }
+
+        /* A letter for every launch: overlapping with the kernel before it, after it, or with attributes that this driver does not know. */
+        static char seen[64];
+        const char* fake_launches() { return seen; }
+        static char attributes_of(const char* config)
+        {
+            const int* attribute = *(const int**)(config + 40);
+            unsigned count = *(const unsigned*)(config + 48);
+            return count == 0 ? 'a' : count == 1 && attribute[0] == 6 && attribute[2] == 1 ? 'o' : '?';
+        }
+
         int cuLaunchKernelEx(const void* config, void* function, void** parameters, void** extra)
         {
+            if (launches < (int)sizeof(seen) - 1) seen[launches] = attributes_of(config);
             if (launches++ && mode("kernel-fails")) return 700;
             return mode("launch-fails") ? 1 : 0;
         }

@@ -22,11 +22,20 @@ internal sealed class KernelHarness : IDisposable
     }
 
     public KernelHarness(KernelInfo kernel, DimBinding dims, params TestBuffer[] buffers)
+        : this(kernel, dims, false, buffers)
+    {
+    }
+
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="dims">Its dimensions.</param>
+    /// <param name="overlaps">Whether it says that it waits for the kernel before it.</param>
+    /// <param name="buffers">Its arguments.</param>
+    public KernelHarness(KernelInfo kernel, DimBinding dims, bool overlaps, params TestBuffer[] buffers)
     {
         CudaDevice device = Gpu.Require();
         this.buffers = buffers;
         string[] names = [.. Enumerable.Range(0, dims.Count - DimBinding.FirstModelDim).Select(i => $"Dim{i}")];
-        OneKernelProgram program = new(kernel, buffers);
+        OneKernelProgram program = new(kernel, buffers, overlaps);
         ModelDefinition definition = new("test", names, [], [], 0, [() => program], ["Test"]);
         session = new CudaSession(MemoryPlan.Create(definition, program, dims, checkpointing: false, training: false), device);
         for (int i = 0; i < buffers.Length; i++)
@@ -37,7 +46,7 @@ internal sealed class KernelHarness : IDisposable
         }
     }
 
-    public Session Session => session;
+    public CudaSession Session => session;
 
     public nint this[int buffer] => session.Buffer(buffer, 0);
 
@@ -63,9 +72,11 @@ internal sealed class KernelHarness : IDisposable
 
     public void Dispose() => session.Dispose();
 
-    private sealed class OneKernelProgram(KernelInfo kernel, TestBuffer[] buffers) : ModelProgram
+    private sealed class OneKernelProgram(KernelInfo kernel, TestBuffer[] buffers, bool overlaps) : ModelProgram
     {
         public override string Recipe => "Test";
+
+        public override bool KernelsOverlap => overlaps;
 
         public override IReadOnlyList<KernelInfo> Kernels { get; } = [kernel];
 

@@ -28,6 +28,7 @@ internal static class KernelTexts
             unsigned amax = 0;
             struct Inputs {};
             struct Columns {};
+            __device__ void begin() {}
             __device__ Columns read_columns(int) const { return {}; }
             __device__ Inputs read(int, int) const { return {}; }
             __device__ void prefetch(int, int, int) const {}
@@ -65,6 +66,7 @@ internal static class KernelTexts
             template <class Old> struct InputsOf<Old, true> { Octet<Old> old; };
             using Inputs = InputsOf<T, kAdds>;
             struct Columns {};
+            __device__ void begin() {}
             __device__ Columns read_columns(int) const { return {}; }
             __device__ Inputs read(int row, int col) const
             {

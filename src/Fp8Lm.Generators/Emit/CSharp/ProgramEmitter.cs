@@ -74,6 +74,7 @@ internal sealed class ProgramEmitter
         string scaling = !Casts ? "null"
             : $"new({(recipe.Scaling == ScalePolicy.Delayed ? "true" : "false")}, {ProgramText.N(recipe.AmaxHistory)}, {(recipe.PowerOfTwoScales ? "true" : "false")}, {ProgramText.N(recipe.Margin)}){(recipe.DelayedGradients ? " { DelayedGradients = true }" : "")}";
         w.Line($"public override ScalingInfo? Scaling => {scaling};").Line();
+        w.Line("public override bool KernelsOverlap => true;").Line();
         if (recipe.ScalesLoss)
         {
             w.Line($"public override LossScalingInfo? LossScaling => new({ProgramText.N(recipe.InitialLossScale)}, {ProgramText.N(recipe.GrowthInterval)});").Line();

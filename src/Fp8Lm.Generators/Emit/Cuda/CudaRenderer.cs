@@ -9,6 +9,9 @@ namespace Fp8Lm.Generators.Emit.Cuda;
 /// <summary>Kernel programs -> CUDA C++ over the device library, one extern "C" kernel per text.</summary>
 internal static class CudaRenderer
 {
+    /// <summary>First statement of every kernel but those with an epilogue, which begin inside the library (<c>fp8lm/common/begin_grid.cuh</c>).</summary>
+    public const string BeginGrid = "begin_grid();";
+
     public static string Render(KernelProgram program, IReadOnlyList<string> dims, DimExpr vocabulary, string recipe)
     {
         SourceWriter body = new();
@@ -129,7 +132,7 @@ internal static class CudaRenderer
             : "using Kernel = cast::GroupAmax<Source>;");
         w.Line("FP8LM_LAUNCH(Kernel);").Line();
         w.Line("extern \"C\" __global__ void __launch_bounds__(Kernel::kThreads)").Line($"{program.Name}({CudaText.List(program.Params, CudaText.Declaration)})").Open();
-        w.Line($"Kernel::run({string.Join(", ", cast.Arguments.Select(a => a?.Name ?? "nullptr"))}{CudaText.Counted(string.Concat(program.Params.Where(p => p.Counts).Select(p => ", " + p.Name)), " ")});").Close();
+        w.Line(BeginGrid).Line($"Kernel::run({string.Join(", ", cast.Arguments.Select(a => a?.Name ?? "nullptr"))}{CudaText.Counted(string.Concat(program.Params.Where(p => p.Counts).Select(p => ", " + p.Name)), " ")});").Close();
     }
 
     private static void Attention(SourceWriter w, KernelProgram program)
@@ -181,11 +184,11 @@ internal static class CudaRenderer
     {
         w.Line($"FP8LM_LAUNCH({type});").Line();
         w.Line($"extern \"C\" __global__ void __launch_bounds__({type}::kThreads, {type}::kLeastBlocks)").Line($"{name}({string.Join(", ", parameters.Select(CudaText.Declaration))})").Open();
-        w.Line($"{type}::run({string.Join(", ", parameters.Select(p => p.Name))});").Close();
+        w.Line(BeginGrid).Line($"{type}::run({string.Join(", ", parameters.Select(p => p.Name))});").Close();
     }
 
     private static void Instance(SourceWriter w, KernelProgram program, string type, string name)
     {
-        w.Line($"{type} {name}{{{CudaText.List(CudaEpilogue.Fields(program), p => p.Name)}}};").Line($"{name}.begin();");
+        w.Line($"{type} {name}{{{CudaText.List(CudaEpilogue.Fields(program), p => p.Name)}}};");
     }
 }

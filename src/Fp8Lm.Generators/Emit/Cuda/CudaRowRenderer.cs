@@ -49,7 +49,7 @@ internal sealed class CudaRowRenderer : CudaRowText
         Extent();
         W.Line($"using Rows = row::Frame<kColumns, kWidth{(kept.Count > 0 ? ", " + N(KeptBytes) : "")}>;").Line("FP8LM_LAUNCH(Rows);").Line();
         W.Line($"extern \"C\" __global__ void __launch_bounds__(Rows::kThreads{(IsWide ? ", 1" : "")})").Line($"{Program.Name}({CudaText.List(Program.Params, CudaText.Declaration)})").Open();
-        W.Line("const Rows::Position at(kRows);").Line("const long long row = at.row;");
+        W.Line(CudaRenderer.BeginGrid).Line("const Rows::Position at(kRows);").Line("const long long row = at.row;");
         AmaxesBegin();
         Scales("row == 0 && at.leads");
         Label(Body.Stages);

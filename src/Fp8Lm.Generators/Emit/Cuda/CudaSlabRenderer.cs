@@ -58,7 +58,7 @@ internal sealed class CudaSlabRenderer : CudaRowText
         W.Line($"using Rows = row::Slabs<kRows, kColumns, kWidth, {N(ahead.Sum(l => Bytes(l.Param.Type)))}, {N(transposed.Count)}, {N(reductions)}, {N(perColumn)}>;").Line("FP8LM_LAUNCH(Rows);").Line();
         W.Line("extern \"C\" __global__ void __cluster_dims__(1, Rows::kCluster, 1) __launch_bounds__(Rows::kThreads, Rows::kResident)");
         W.Line($"{Program.Name}({CudaText.List(Program.Params, CudaText.Declaration)})").Open();
-        W.Line("const Rows::Position at;");
+        W.Line(CudaRenderer.BeginGrid).Line("const Rows::Position at;");
         AmaxesBegin();
         Scales("at.begins");
         foreach (ConstantStatement constant in Body.Stages.SelectMany(s => s.Row).OfType<ConstantStatement>())

@@ -52,6 +52,20 @@ internal unsafe struct TensorMap
     private fixed ulong words[Bytes / sizeof(ulong)];
 }
 
+/// <summary>CUlaunchAttribute: a number that says what it is, and a union of 64 bytes.</summary>
+[StructLayout(LayoutKind.Explicit, Size = 72)]
+internal struct LaunchAttribute
+{
+    [FieldOffset(0)]
+    private int id;
+
+    [FieldOffset(8)]
+    private int value;
+
+    /// <summary>CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION: the kernel itself waits for the one before it on the stream.</summary>
+    public static LaunchAttribute ProgrammaticStreamSerialization => new() { id = 6, value = 1 };
+}
+
 /// <summary>CUlaunchConfig.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct LaunchConfig
@@ -64,6 +78,6 @@ internal unsafe struct LaunchConfig
     public uint BlockZ;
     public uint SharedBytes;
     public nint Stream;
-    public void* Attributes;
+    public LaunchAttribute* Attributes;
     public uint AttributeCount;
 }

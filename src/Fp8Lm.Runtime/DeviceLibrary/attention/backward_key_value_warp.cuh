@@ -32,6 +32,7 @@ template <class S> struct WarpBackwardKeyValue
     {
         check_epilogue<S, EpilogueK>();
         check_epilogue<S, EpilogueV>();
+        epilogue::begin(dk, dv);
         extern __shared__ __align__(16) u8 shared[];
         const int warp = threadIdx.x / kWarpSize, group = warp % 4, part = warp / 4 * kPartSize;
         SharedAllocator memory{shared};

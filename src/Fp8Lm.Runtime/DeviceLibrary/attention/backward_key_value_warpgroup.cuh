@@ -72,6 +72,7 @@ template <class S> struct WarpgroupBackwardKeyValue
             queries.init(128, 4 * kGroups);
             ptx::fence_mbarrier_init();
         }
+        epilogue::begin(dk, dv);
         __syncthreads();
         const int group = __shfl_sync(kAllLanes, threadIdx.x / 128, 0);    // uniform, and known to be
         if (group == kGroups)

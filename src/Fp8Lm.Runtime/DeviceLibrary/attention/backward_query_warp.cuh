@@ -24,6 +24,7 @@ template <class S> struct WarpBackwardQuery
         const float* delta, float scale, E& dq)
     {
         check_epilogue<S, E>();
+        epilogue::begin(dq);
         extern __shared__ __align__(16) u8 shared[];
         const int warp = threadIdx.x / kWarpSize;
         SharedAllocator memory{shared};

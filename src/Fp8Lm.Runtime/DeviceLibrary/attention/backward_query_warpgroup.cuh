@@ -69,6 +69,7 @@ template <class S> struct WarpgroupBackwardQuery
             values.init(128, 4 * kGroups);
             ptx::fence_mbarrier_init();
         }
+        epilogue::begin(dq);
         __syncthreads();
         const int group = __shfl_sync(kAllLanes, threadIdx.x / 128, 0);    // uniform, and known to be
         if (group == kGroups)

@@ -24,6 +24,7 @@ template <class S> struct WarpForward
         const T* q, i64 q_pitch, const T* k, i64 k_pitch, const T* v, i64 v_pitch, float* lse, float scale, E& e)
     {
         check_epilogue<S, E>();
+        epilogue::begin(e);
         extern __shared__ __align__(16) u8 shared[];
         const int warp = threadIdx.x / kWarpSize;
         SharedAllocator memory{shared};

@@ -83,6 +83,7 @@ template <class S> struct WarpgroupForward
             values.init(kProducers, 4 * kGroups);
             ptx::fence_mbarrier_init();
         }
+        epilogue::begin(e);
         __syncthreads();
         if (produces)
         {

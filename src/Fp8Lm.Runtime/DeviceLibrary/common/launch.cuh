@@ -1,4 +1,5 @@
 #pragma once
+#include <fp8lm/common/begin_grid.cuh>
 #include <fp8lm/common/types.cuh>
 
 // What the host must know to launch a kernel, said once, here on the device side: the launcher reads fp8lm_launch from the loaded module.

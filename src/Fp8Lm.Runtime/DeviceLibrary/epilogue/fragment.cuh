@@ -1,4 +1,5 @@
 #pragma once
+#include <fp8lm/common/begin_grid.cuh>
 #include <fp8lm/common/octet.cuh>
 #include <fp8lm/epilogue/column_values.cuh>
 #include <fp8lm/epilogue/exchange.cuh>
@@ -10,6 +11,7 @@
 //   kSums, kTransposed                        column sums and transposed FP8 copies that it asks for
 //   kWholeTurned                              columns of its transposed copies begin at multiples of 16 bytes
 //   kComputes                                 it does more than store
+//   begin()                                   all threads, once, before everything else: loads what all elements share
 //   Columns read_columns(col)                 what it loads of eight columns for all rows
 //   Inputs read(row, col)                     what it loads of an octet; both are called early, so that memory answers meanwhile
 //   prefetch(row, col, columns)               brings what read will load of a part of a row to L2
@@ -19,6 +21,13 @@
 //   finish()                                  converged warp, once
 //   flush()                                   converged warp, behind every tile or item; in the form that counts casts only
 namespace fp8lm::epilogue {
+
+// A kernel and its epilogues begin, behind what it prepares in shared memory.
+template <class... E> __device__ __forceinline__ void begin(E&... e)
+{
+    begin_grid();
+    (e.begin(), ...);
+}
 
 template <class E> constexpr int kSumCount = E::kSums ? 8 * E::kSums : 1;
 template <class E> constexpr int kTurnedCount = E::kTransposed ? E::kTransposed : 1;

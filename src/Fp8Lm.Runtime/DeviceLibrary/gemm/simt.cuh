@@ -22,6 +22,7 @@ __device__ __forceinline__ void load_tile(float (&to)[kDepth][kPitch], const flo
 template <class Config, class E>
 __device__ __forceinline__ void run_f32(const float* a, i64 a_pitch, const float* b, i64 b_pitch, int m, int n, int k, E& e)
 {
+    epilogue::begin(e);
     constexpr int kDepth = 16;
     __shared__ alignas(16) float tile_a[kDepth][Config::kTileM + 4];
     __shared__ alignas(16) float tile_b[kDepth][Config::kTileN + 4];

@@ -217,6 +217,7 @@ template <class Config, class E> __device__ __forceinline__ void run(const Tenso
         ptx::prefetch_tensor_map(b);
         ring.init();
     }
+    epilogue::begin(e);
     __syncthreads();
 
     const int group = __shfl_sync(kAllLanes, threadIdx.x / 128, 0);    // uniform, and known to be
