@@ -52,6 +52,32 @@ internal unsafe struct TensorMap
     private fixed ulong words[Bytes / sizeof(ulong)];
 }
 
+/// <summary>CUlaunchAttributeID, the values used.</summary>
+internal enum LaunchAttributeId
+{
+    ClusterDimension = 4,
+}
+
+/// <summary>CUlaunchAttribute, whose value is a union of 64 bytes.</summary>
+[StructLayout(LayoutKind.Explicit, Size = 72)]
+internal struct LaunchAttribute
+{
+    [FieldOffset(0)]
+    public LaunchAttributeId Id;
+
+    [FieldOffset(8)]
+    public uint X;
+
+    [FieldOffset(12)]
+    public uint Y;
+
+    [FieldOffset(16)]
+    public uint Z;
+
+    /// <summary>Adjacent blocks of the grid make clusters.</summary>
+    public static LaunchAttribute Cluster(uint blocks) => new() { Id = LaunchAttributeId.ClusterDimension, X = blocks, Y = 1, Z = 1 };
+}
+
 /// <summary>CUlaunchConfig.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct LaunchConfig

@@ -69,7 +69,7 @@ template <class Config> struct SharedTile
                     #pragma unroll
                     for (int vector = 0; vector < 4; ++vector)
                     {
-                        const float4 v = ptx::load_of_rank(theirs + offset(part(i), vector));
+                        const float4 v = ptx::load_of_rank(theirs + offset(own(i), vector));
                         float (&sum)[16] = sums[i];
                         sum[4 * vector] = turn == 0 ? v.x : sum[4 * vector] + v.x;
                         sum[4 * vector + 1] = turn == 0 ? v.y : sum[4 * vector + 1] + v.y;
@@ -88,8 +88,8 @@ template <class Config> struct SharedTile
         ptx::cluster_wait();
     }
 
-    __device__ int part(int i) const { return rank + Config::kSplit * i; }
-    __device__ bool exists(int i) const { return part(i) < kParts; }
+    __device__ int own(int i) const { return rank + Config::kSplit * i; }
+    __device__ bool exists(int i) const { return own(i) < kParts; }
 
     // row0, col0: of the warp's first slab.
     template <class E, class Turns, class ColumnValues>
@@ -98,7 +98,7 @@ template <class Config> struct SharedTile
         epilogue::straight<kOwn>([&](auto i) {
             constexpr int kI = decltype(i)::kValue;
             epilogue::apply_fragments<4, 1, false, Config::kAdjacent>(
-                e, [&](int j, int k) { return sums[kI][4 * j + k]; }, row0 + 64 * (part(kI) / kSteps), col0 + 32 * (part(kI) % kSteps),
+                e, [&](int j, int k) { return sums[kI][4 * j + k]; }, row0 + 64 * (own(kI) / kSteps), col0 + 32 * (own(kI) % kSteps),
                 Config::kRowEnd, Config::kColumnEnd, turns, column_values);
         }, [&](int i) { return exists(i); });
     }
