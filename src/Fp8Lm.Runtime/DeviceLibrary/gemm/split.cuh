@@ -4,6 +4,7 @@
 #include <fp8lm/ptx/cluster.cuh>
 #include <fp8lm/ptx/named_barrier.cuh>
 #include <fp8lm/ptx/proxy.cuh>
+#include <fp8lm/ptx/shared.cuh>
 
 // K of a tile over the blocks of a cluster. Each multiplies its blocks of K, all lay their partial sums into their own shared memory, and each adds and stores a share of the tile: sums
 // and epilogue are spread as the products were. A share is added up beginning with its owner's own part and going round by rank, so that no two blocks read from the same one at a time;
@@ -55,28 +56,28 @@ template <class Config> struct SharedTile
             for (int vector = 0; vector < 4; ++vector)
             {
                 const float* from = &acc[part / kSteps][16 * (part % kSteps) + 4 * vector];
-                ptx::shared_store(shared + offset(part, vector), make_uint4(__float_as_uint(from[0]), __float_as_uint(from[1]), __float_as_uint(from[2]), __float_as_uint(from[3])));
+                ptx::shared_store(shared + offset(part, vector), make_float4(from[0], from[1], from[2], from[3]));
             }
         ptx::cluster_sync();    // releases them to the cluster
         #pragma unroll
         for (int i = 0; i < kOwn; ++i)
-            if (exists(i))
+            #pragma unroll
+            for (int turn = 0; turn < Config::kSplit; ++turn)
+            {
+                const int from = rank + turn < Config::kSplit ? rank + turn : rank + turn - Config::kSplit;
+                const u32 theirs = ptx::shared_of_rank(shared, from);
                 #pragma unroll
-                for (int turn = 0; turn < Config::kSplit; ++turn)
+                for (int vector = 0; vector < 4; ++vector)
                 {
-                    const int from = rank + turn < Config::kSplit ? rank + turn : rank + turn - Config::kSplit;
-                    const u32 theirs = ptx::shared_of_rank(shared, from);
-                    #pragma unroll
-                    for (int vector = 0; vector < 4; ++vector)
-                    {
-                        const float4 v = ptx::load_of_rank(theirs + offset(own(i), vector));
-                        float (&sum)[16] = sums[i];
-                        sum[4 * vector] = turn == 0 ? v.x : sum[4 * vector] + v.x;
-                        sum[4 * vector + 1] = turn == 0 ? v.y : sum[4 * vector + 1] + v.y;
-                        sum[4 * vector + 2] = turn == 0 ? v.z : sum[4 * vector + 2] + v.z;
-                        sum[4 * vector + 3] = turn == 0 ? v.w : sum[4 * vector + 3] + v.w;
-                    }
+                    const u32 at = offset(min(own(i), kParts - 1), vector);    // one too many is read for nothing: a branch would cost registers
+                    const float4 v = turn == 0 ? ptx::shared_load_floats(shared + at) : ptx::load_of_rank(theirs + at);
+                    float (&sum)[16] = sums[i];
+                    sum[4 * vector] = turn == 0 ? v.x : sum[4 * vector] + v.x;
+                    sum[4 * vector + 1] = turn == 0 ? v.y : sum[4 * vector + 1] + v.y;
+                    sum[4 * vector + 2] = turn == 0 ? v.z : sum[4 * vector + 2] + v.z;
+                    sum[4 * vector + 3] = turn == 0 ? v.w : sum[4 * vector + 3] + v.w;
                 }
+            }
         ptx::fence_proxy_async();    // the copy engine writes next where this thread wrote
         ptx::cluster_arrive();       // this thread reads no more; the epilogue needs no memory of others
     }
@@ -89,7 +90,7 @@ template <class Config> struct SharedTile
     }
 
     __device__ int own(int i) const { return rank + Config::kSplit * i; }
-    __device__ bool exists(int i) const { return own(i) < kParts; }
+    __device__ bool exists(int i) const { return kParts % Config::kSplit == 0 || own(i) < kParts; }
 
     // row0, col0: of the warp's first slab.
     template <class E, class Turns, class ColumnValues>

@@ -80,7 +80,7 @@ __device__ constexpr Cut choose_cut(const TileSpeeds& speeds, i64 m, i64 n, i64 
         for (int split = 1; split <= kMostSplit && speed.percent > 0; ++split)
         {
 #ifdef FP8LM_SPLIT
-            const bool serves = split == FP8LM_SPLIT;
+            const bool serves = split == FP8LM_SPLIT && (split == 1 || kTiles[i].consumers == Consumers::Together);
 #elif defined(FP8LM_TILE)
             const bool serves = split == 1;
 #else
