@@ -62,8 +62,8 @@ internal sealed unsafe class LoadedKernel : IDisposable
     /// <summary>Queues the kernel; <paramref name="parameters"/> holds one pointer per parameter to its value. Gives the driver's result.</summary>
     public int Launch(GridSize grid, void** parameters)
     {
-        const int most = 1;
-        LaunchAttribute* attributes = stackalloc LaunchAttribute[most];
+        const int MostAttributes = 1;
+        LaunchAttribute* attributes = stackalloc LaunchAttribute[MostAttributes];
         uint count = 0;
         if (Traits.Cluster > 1)
         {

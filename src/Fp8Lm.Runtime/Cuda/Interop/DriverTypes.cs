@@ -52,30 +52,24 @@ internal unsafe struct TensorMap
     private fixed ulong words[Bytes / sizeof(ulong)];
 }
 
-/// <summary>CUlaunchAttributeID, the values used.</summary>
-internal enum LaunchAttributeId
-{
-    ClusterDimension = 4,
-}
-
-/// <summary>CUlaunchAttribute, whose value is a union of 64 bytes.</summary>
+/// <summary>CUlaunchAttribute: a number that says what it is, and a union of 64 bytes.</summary>
 [StructLayout(LayoutKind.Explicit, Size = 72)]
 internal struct LaunchAttribute
 {
     [FieldOffset(0)]
-    public LaunchAttributeId Id;
+    private int id;
 
     [FieldOffset(8)]
-    public uint X;
+    private uint x;
 
     [FieldOffset(12)]
-    public uint Y;
+    private uint y;
 
     [FieldOffset(16)]
-    public uint Z;
+    private uint z;
 
-    /// <summary>Adjacent blocks of the grid make clusters.</summary>
-    public static LaunchAttribute Cluster(uint blocks) => new() { Id = LaunchAttributeId.ClusterDimension, X = blocks, Y = 1, Z = 1 };
+    /// <summary>CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION: this many adjacent blocks of the grid make a cluster.</summary>
+    public static LaunchAttribute Cluster(uint blocks) => new() { id = 4, x = blocks, y = 1, z = 1 };
 }
 
 /// <summary>CUlaunchConfig.</summary>
@@ -90,6 +84,6 @@ internal unsafe struct LaunchConfig
     public uint BlockZ;
     public uint SharedBytes;
     public nint Stream;
-    public void* Attributes;
+    public LaunchAttribute* Attributes;
     public uint AttributeCount;
 }

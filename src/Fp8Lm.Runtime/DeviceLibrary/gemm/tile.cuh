@@ -46,8 +46,8 @@ constexpr TileSpeeds kBf16WideSpeeds = {{{100, 1800}, {0, 0}, {72, 120}, {0, 0},
 
 constexpr int kMultiprocessors = 132, kMostSplit = 8;    // larger clusters are not portable
 
-// Clusters of this many blocks that run at a time, with a multiprocessor for each block: a cluster lies in one of eight parts of the GPU, of which some have 18
-// multiprocessors and none that we know fewer than 16.
+// Clusters of this many blocks that run at a time, with a multiprocessor for each block: a cluster lies in one of eight parts of the GPU, which are taken to have 16
+// multiprocessors (some have 18). benchmarks/gemm.py prints what the driver says; a GPU with room for fewer is slower, not wrong.
 __device__ constexpr int clusters_at_a_time(int split) { return split == 1 ? kMultiprocessors : 8 * (16 / split); }
 
 // What exchanging partial sums takes, in bytes of K as above, the bytes of K that a block should have at least, and what a split must save by that prediction, in percent: none of it
