@@ -1,15 +1,17 @@
 """Fits the constants of the cost model of products (src/Fp8Lm.Runtime/Execution/Cost/HopperCost.cs) to a profile.
 
-    python3 benchmarks/gemm_cost.py benchmarks/results/2026-11-25-h100-gpu-speed.jsonl
+    python3 benchmarks/gemm_cost.py benchmarks/results/2026-11-25-h100-gpu-speed.jsonl [--splits]
 
 Reads what `gpu-speed.sh run DIR --profile` wrote for the sample GPT in TransformerEngine and Bf16 (of gpt-1.3b the whole training step), fits to gpt-1.3b and gpt-175b-layer by least squares of logarithms, and prints the constants and
-the errors of every case; the tests then check the constants as they stand in the source. Standard library only."""
+the errors of every case; the tests then check the constants as they stand in the source. --splits: the kernels of the profile share K of a tile where tiles are few, which those of
+2026-11-25 did not. Standard library only."""
 import json
 import math
 import sys
 
 FITTED = ("gpt-1.3b", "gpt-175b-layer")
 MULTIPROCESSORS, STAGE = 132, 128
+MOST_SPLIT, EXCHANGE, LEAST_SHARE, SPLIT_MARGIN = 8 if "--splits" in sys.argv else 1, 800, 2048, 10
 # rows, columns, in turn, consuming warpgroups; percent and start of each that serves: gemm/tile.cuh
 TILES = [(128, 256, 0, 2), (128, 192, 1, 2), (128, 128, 1, 2), (256, 128, 0, 2), (128, 192, 0, 2), (128, 128, 0, 2), (192, 128, 0, 3)]
 SPEEDS = {"fp8": {2: (95, 120)}, "light": {1: (100, 80), 2: (95, 120)}, "promoted": {3: (98, 400), 4: (100, 400), 5: (90, 400)},
@@ -53,17 +55,19 @@ def predict(product, p):
     light = sums == 0 and loads <= (2 if transposed == 0 else 0)
     stores, narrow = loads == sums == transposed == operations == 0, sums <= 1 and transposed == 0 and loads <= 2
     kind = ("bf16_plain" if stores else "bf16" if narrow else "bf16_wide") if not fp8 else ("plain" if sums == transposed == 0 else "promoted") if promotes else "light" if light else "fp8"
-    rounds = lambda t: -(-(-(-m // t[0]) * -(-n // t[1])) // MULTIPROCESSORS)
-    time = lambda t, s: rounds(t) * t[0] * t[1] * (k * width + s[1]) * 100 // s[0]
-    tile = min((time(TILES[t], s), t) for t, s in SPEEDS[kind].items())[1]
+    count = lambda t: -(-m // t[0]) * -(-n // t[1])
+    rounds = lambda t, split: -(-count(t) // (MULTIPROCESSORS if split == 1 else 8 * (16 // split)))
+    time = lambda t, s, split: rounds(t, split) * t[0] * t[1] * (-(-k * width // split) + s[1] + EXCHANGE * (split > 1)) * (100 + SPLIT_MARGIN * (split > 1)) // s[0]
+    splits = lambda t: range(1, 1 + (min(MOST_SPLIT, max(1, k * width // LEAST_SHARE)) if not t[2] and count(t) < MULTIPROCESSORS else 1))
+    _, tile, split = min((time(TILES[t], s, split), t, split) for t, s in SPEEDS[kind].items() for split in splits(TILES[t]))
     rows, columns, in_turn, consumers = TILES[tile]
     rate = p["rate"] * (p["promoted"] if promotes else 1) * (1 if fp8 else p["bf16"])
-    multiply = rows * columns * (-(-k * width // STAGE) * STAGE) / rate
-    after = rows * columns * (p["load"] * loads + p["store"] * written + p["transposed"] * transposed + p["sums"] * sums + OPERATION * operations)
+    multiply = rows * columns * (-((-k * width // STAGE) // split) * STAGE + EXCHANGE * (split > 1)) / rate
+    after = rows * columns / split * (p["load"] * loads + p["store"] * written + p["transposed"] * transposed + p["sums"] * sums + OPERATION * operations)
     if in_turn:
-        compute = rounds(TILES[tile]) * (max(multiply, after) + p["exposed"] * min(multiply, after)) + (1 - p["exposed"]) * min(multiply, after)
+        compute = rounds(TILES[tile], split) * (max(multiply, after) + p["exposed"] * min(multiply, after)) + (1 - p["exposed"]) * min(multiply, after)
     else:
-        compute = rounds(TILES[tile]) * (multiply + after / consumers)
+        compute = rounds(TILES[tile], split) * (multiply + after / consumers)
     return max(compute, ((m + n) * k * width + m * n * (loads + written + transposed + sums / 4)) / BANDWIDTH) + LAUNCH
 
 

@@ -16,6 +16,8 @@ internal static class LaunchGrid
         {
             case RowGeometry row:
                 return new GridSize(Blocks(row.Rows(dims), traits.TileM), traits.TileN == 0 ? 1 : Blocks(row.Columns(dims), traits.TileN), 1);
+            case GemmGeometry when traits.Cluster > 1:
+                return new GridSize(traits.Blocks, 1, 1);    // as many clusters as there are tiles, or as run at a time
             case GemmGeometry gemm:
                 long tiles = checked((long)Blocks(gemm.M(dims), traits.TileM) * Blocks(gemm.N(dims), traits.TileN));
                 // Persistent: a block walks over tiles, and one block fills a multiprocessor. The FP32 kernel leaves room for more of them.

@@ -14,12 +14,13 @@ internal readonly record struct GridSize(uint X, uint Y, uint Z);
 /// <param name="SharedBytes">Dynamic shared memory of a block.</param>
 /// <param name="TileM">Rows of a block's tile; 0 where the kind has none.</param>
 /// <param name="TileN">Columns of a block's tile.</param>
-/// <param name="Blocks">Number of blocks, where results depend on it; otherwise 0.</param>
+/// <param name="Blocks">Number of blocks, where results depend on it or blocks form clusters; otherwise 0.</param>
+/// <param name="Cluster">Adjacent blocks that the launch makes a cluster; 1 also where the kernel's text says how large its clusters are.</param>
 [StructLayout(LayoutKind.Sequential)]
-internal readonly record struct LaunchTraits(uint Threads, uint SharedBytes, uint TileM, uint TileN, uint Blocks)
+internal readonly record struct LaunchTraits(uint Threads, uint SharedBytes, uint TileM, uint TileN, uint Blocks, uint Cluster)
 {
     /// <summary>Row kernels may say nothing: 16 warps with a row each, static shared memory only.</summary>
-    public static LaunchTraits Row => new(512, 0, 16, 0, 0);
+    public static LaunchTraits Row => new(512, 0, 16, 0, 0, 1);
 }
 
 /// <summary>One entry function in device memory.</summary>
@@ -56,7 +57,7 @@ internal sealed unsafe class LoadedKernel : IDisposable
 
     /// <summary>A launch in words.</summary>
     public string Describe(GridSize grid) =>
-        $"{grid.X} x {grid.Y} x {grid.Z} blocks of {Traits.Threads} threads with {Traits.SharedBytes} bytes of shared memory, tile {Traits.TileM} x {Traits.TileN}";
+        $"{grid.X} x {grid.Y} x {grid.Z} blocks{(Traits.Cluster > 1 ? $", {Traits.Cluster} a cluster," : "")} of {Traits.Threads} threads with {Traits.SharedBytes} bytes of shared memory, tile {Traits.TileM} x {Traits.TileN}";
 
     /// <summary>Queues the kernel and gives the driver's result.</summary>
     /// <param name="grid">Its blocks.</param>
@@ -67,9 +68,14 @@ internal sealed unsafe class LoadedKernel : IDisposable
     /// </param>
     public int Launch(GridSize grid, void** parameters, bool overlaps)
     {
-        const int MostAttributes = 1;
+        const int MostAttributes = 2;
         LaunchAttribute* attributes = stackalloc LaunchAttribute[MostAttributes];
         uint count = 0;
+        if (Traits.Cluster > 1)
+        {
+            attributes[count++] = LaunchAttribute.Cluster(Traits.Cluster);
+        }
+
         nint stream = context.EnterForKernel(out bool followsKernel);
         if (overlaps && followsKernel)
         {

@@ -86,6 +86,31 @@ public sealed class GemmKernelTests
         }
     }
 
+    public static TheoryData<int, int, ElementFormat, bool> Splits => new()
+    {
+        { 3, 2, ElementFormat.E4M3, true },
+        { 3, 8, ElementFormat.E4M3, true },
+        { 4, 5, ElementFormat.E4M3, true },
+        { 5, 3, ElementFormat.E4M3, true },
+        { 6, 4, ElementFormat.E4M3, true },
+        { 6, 5, ElementFormat.E5M2, true },
+        { 0, 2, ElementFormat.BF16, true },
+        { 0, 5, ElementFormat.BF16, false },
+        { 0, 8, ElementFormat.F16, false },
+    };
+
+    /// <summary>K over the blocks of a cluster, with every kind of output: one tile and many, more tiles than clusters run at a time, tails, a block of K each and unequal shares.</summary>
+    [Theory]
+    [MemberData(nameof(Splits))]
+    public void SplitsAreExact(int tile, int split, ElementFormat format, bool kMajor)
+    {
+        Gpu.Require();
+        foreach ((int m, int n, int k) in new[] { (128, 128, 1024), (129, 144, 1040), (16, 16, 4096), (2320, 1168, 1040) })
+        {
+            Check(format, format, kMajor, kMajor, promote: format is ElementFormat.E4M3 or ElementFormat.E5M2, m, n, k, integers: true, tolerance: 0, tile: $"#define FP8LM_TILE {tile}\n#define FP8LM_SPLIT {split}\n");
+        }
+    }
+
     private static void Check(
         ElementFormat a, ElementFormat b, bool aKMajor, bool bKMajor, bool promote, int m, int n, int k, bool integers, double tolerance,
         string tile = "")

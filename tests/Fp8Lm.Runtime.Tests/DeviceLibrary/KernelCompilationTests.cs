@@ -62,6 +62,19 @@ public sealed class KernelCompilationTests
         }
     }
 
+    /// <summary>K over the blocks of a cluster: of one tile's, and of one block of K each.</summary>
+    [Theory]
+    [MemberData(nameof(GemmKernelTests.Splits), MemberType = typeof(GemmKernelTests))]
+    public void SplitsDoNotSpill(int tile, int split, ElementFormat format, bool kMajor)
+    {
+        bool fp8 = format is ElementFormat.E4M3 or ElementFormat.E5M2;
+        foreach ((long m, long n, long k, bool full, bool adds) in new[] { (768L, 768L, 32768L, true, false), (768, 768, 32768, false, true), (1000, 208, 32768, true, false), (768, 768, split * (fp8 ? 128 : 64), false, false) })
+        {
+            string text = KernelTexts.Gemm(format, format, kMajor, kMajor, fp8, m, n, k, k, k, full, adds);
+            AssertInstruction(Compile($"#define FP8LM_TILE {tile}\n#define FP8LM_SPLIT {split}\n" + text), fp8 ? "QGMMA" : "HGMMA");
+        }
+    }
+
     /// <summary>Scales per row or square and 128 of K, on every tile that serves them.</summary>
     [Theory]
     [MemberData(nameof(BlockScaledGemmTests.Tiles), MemberType = typeof(BlockScaledGemmTests))]

@@ -60,10 +60,19 @@ internal struct LaunchAttribute
     private int id;
 
     [FieldOffset(8)]
-    private int value;
+    private uint x;
+
+    [FieldOffset(12)]
+    private uint y;
+
+    [FieldOffset(16)]
+    private uint z;
+
+    /// <summary>CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION: this many adjacent blocks of the grid make a cluster.</summary>
+    public static LaunchAttribute Cluster(uint blocks) => new() { id = 4, x = blocks, y = 1, z = 1 };
 
     /// <summary>CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION: the kernel itself waits for the one before it on the stream.</summary>
-    public static LaunchAttribute ProgrammaticStreamSerialization => new() { id = 6, value = 1 };
+    public static LaunchAttribute ProgrammaticStreamSerialization => new() { id = 6, x = 1 };
 }
 
 /// <summary>CUlaunchConfig.</summary>

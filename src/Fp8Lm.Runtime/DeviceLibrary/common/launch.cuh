@@ -18,11 +18,17 @@ template <int kBlockThreads, int kRowsOfTile = 0, int kColumnsOfTile = 0, int kF
     static constexpr int kLeastBlocks = kBlocksAtATime;
 };
 
+// Adjacent blocks that make a cluster of a kernel whose text does not say so: kSplit of structs that have one.
+template <class...> using Nothing = void;
+template <class Kernel, class = void> constexpr int kLaunchedCluster = 1;
+template <class Kernel> constexpr int kLaunchedCluster<Kernel, Nothing<decltype(Kernel::kSplit)>> = Kernel::kSplit;
+
 // Filled by cuTensorMapEncodeTiled; passed by value as a __grid_constant__ parameter.
 struct alignas(64) TensorMap { u64 words[16]; };
 
 }  // namespace fp8lm
 
 #define FP8LM_LAUNCH(...)                                                                                                              \
-    extern "C" __device__ const unsigned fp8lm_launch[5] = {                                                                           \
-        __VA_ARGS__::kThreads, __VA_ARGS__::kSharedBytes, __VA_ARGS__::kTileM, __VA_ARGS__::kTileN, __VA_ARGS__::kBlocks}
+    extern "C" __device__ const unsigned fp8lm_launch[6] = {                                                                           \
+        __VA_ARGS__::kThreads, __VA_ARGS__::kSharedBytes, __VA_ARGS__::kTileM, __VA_ARGS__::kTileN, __VA_ARGS__::kBlocks,              \
+        fp8lm::kLaunchedCluster<__VA_ARGS__>}

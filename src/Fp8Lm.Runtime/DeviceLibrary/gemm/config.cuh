@@ -27,7 +27,9 @@ struct Config
     static constexpr TileSpeeds kSpeeds = kBlockScaled ? kPlain ? kBlockScaledPlainSpeeds : kBlockScales == BlockScales::Rows ? kRowScaledSpeeds : kBlockScaledSpeeds
         : sizeof(A) == 2 ? kStores ? kBf16PlainSpeeds : kNarrow ? kBf16Speeds : kBf16WideSpeeds : kPromote ? kPlain ? kPromotedPlainSpeeds : kPromotedSpeeds : kLight ? kFp8LightSpeeds : kFp8Speeds;
     static_assert(sizeof(A) == 1 ? sizeof(B) == 1 : kSame<A, B>, "both operands are FP8 or both are one 16-bit type");
-    static constexpr Tile kTile = kTiles[choose_tile(kSpeeds, kM, kN, kK * (i64)sizeof(A))];
+    static constexpr Cut kCut = choose_cut(kSpeeds, kM, kN, kK * (i64)sizeof(A), !kBlockScaled);
+    static constexpr Tile kTile = kTiles[kCut.tile];
+    static constexpr int kSplit = kCut.split;    // blocks of a cluster, each with its part of K
     static constexpr int kRows = kTile.rows, kColumns = kTile.columns;
     static constexpr bool kTogether = kTile.consumers == Consumers::Together, kInTurn = !kTogether;
 
@@ -50,6 +52,7 @@ struct Config
     static constexpr int kBlockK = OperandA::kBlockK;
     static constexpr int kBlocksK = (int)ceil_div<i64>(kK, kBlockK);
     static constexpr int kTilesM = (int)ceil_div<i64>(kM, kRows), kTilesN = (int)ceil_div<i64>(kN, kColumns);
+    static_assert(kSplit == 1 || (kTogether && !kBlockScaled && kBlocksK >= kSplit), "consumers that share a tile can share it with other blocks, each of which has some of K");
 
     static constexpr int kConsumers = kTile.warpgroups;
     static constexpr int kSlabs = kRows / 64 / (kTogether ? kConsumers : 1);    // of 64 rows, that a consumer holds
@@ -58,7 +61,7 @@ struct Config
 
     // What the host is told.
     static constexpr int kThreads = 128 * (1 + kConsumers);
-    static constexpr int kBlocks = 0;
+    static constexpr int kBlocks = kSplit == 1 ? 0 : kSplit * (kTilesM * kTilesN < clusters_at_a_time(kSplit) ? kTilesM * kTilesN : clusters_at_a_time(kSplit));
     static constexpr int kTileM = kRows, kTileN = kColumns;
 
     static constexpr int kStageBytes = OperandA::kBytes + OperandB::kBytes;

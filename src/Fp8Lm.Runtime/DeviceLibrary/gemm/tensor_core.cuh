@@ -1,6 +1,7 @@
 #pragma once
 #include <fp8lm/epilogue/fragment.cuh>
 #include <fp8lm/gemm/block_scales.cuh>
+#include <fp8lm/gemm/split.cuh>
 #include <fp8lm/ptx/registers.cuh>
 #include <fp8lm/ptx/tma.cuh>
 #include <fp8lm/ptx/wgmma.cuh>
@@ -27,20 +28,21 @@ __device__ __forceinline__ void produce(const TensorMap& a, const TensorMap& b, 
 {
     using Tiles = Schedule<Config>;
     const int lane = threadIdx.x % kWarpSize;
+    const BlocksOfK blocks = blocks_of_k<Config>();
     #pragma unroll 1
-    for (int index = blockIdx.x; index < Tiles::kTiles; index += gridDim.x)
+    for (int index = Tiles::first(); index < Tiles::kTiles; index += Tiles::stride())
     {
         const Position tile = Tiles::position(index);
         if constexpr (sizeof(typename E::Inputs) > 1)
         {
             const int columns = min(Config::kColumns, Config::kColumnEnd - tile.col);
             #pragma unroll 1
-            for (int row = tile.row + lane; row < min(tile.row + Config::kRows, Config::kRowEnd); row += kWarpSize)
+            for (int row = tile.row + kWarpSize * blocks.rank + lane; row < min(tile.row + Config::kRows, Config::kRowEnd); row += Config::kSplit * kWarpSize)
                 e.prefetch(row, tile.col, columns);
         }
         if (lane == 0)
             #pragma unroll 1
-            for (int block = 0; block < Config::kBlocksK; ++block, ring.advance())
+            for (int block = blocks.first; block < blocks.first + blocks.count; ++block, ring.advance())
             {
                 ptx::mbarrier_wait(ring.empty(), ring.parity ^ 1);    // the first round finds all stages empty
                 if constexpr (Config::kBlockScaled)
@@ -56,6 +58,8 @@ __device__ __forceinline__ void produce(const TensorMap& a, const TensorMap& b, 
                     ring.tile_b(), b, tile.col, block * Config::kBlockK, ring.full());
             }
         __syncwarp();
+        if constexpr (Config::kSplit > 1)
+            stand_by();
     }
 }
 
@@ -74,7 +78,7 @@ __device__ __forceinline__ void multiply_stage(float (&acc)[Config::kAccumulator
             acc, a + step * Config::OperandA::kStepK, b + step * Config::OperandB::kStepK);
 }
 
-// All of K for this warpgroup's slabs, whose first is first_slab of the tile. In turn: tells the other consumer when it has seen all stages.
+// All of the block's K for this warpgroup's slabs, whose first is first_slab of the tile. In turn: tells the other consumer when it has seen all stages.
 // column: the tile's first.
 template <class Config>
 __device__ __forceinline__ void multiply_tile(
@@ -87,7 +91,8 @@ __device__ __forceinline__ void multiply_tile(
             acc[slab][i] = 0.0f;
 
     // ptxas wants to see a loop: in straight code it takes the zeros for a second writer of the accumulators and serialises the multiplies (C7515).
-    int blocks = Config::kBlocksK;
+    int blocks = blocks_of_k<Config>().count;
+    __builtin_assume(blocks > 0);
     if constexpr (Config::kBlocksK == 1)
         asm volatile("" : "+r"(blocks));
     u32 previous = 0;
@@ -170,7 +175,7 @@ template <class Config, class E> __device__ __forceinline__ void consume(Ring<Co
     if (Config::kInTurn && group == 1)
         ring.skip_tile();
     #pragma unroll 1
-    for (int index = Tiles::first(group); index < Tiles::kTiles; index += Tiles::stride())
+    for (int index = Tiles::first(group); index < Tiles::kTiles; index += Tiles::stride_of_consumer())
     {
         const Position tile = Tiles::position(index);
         [[maybe_unused]] const epilogue::KeptColumns kept{ring.columns(group, warp)};
@@ -186,10 +191,17 @@ template <class Config, class E> __device__ __forceinline__ void consume(Ring<Co
         if constexpr (Config::kInTurn)
             ring.skip_tile();
         constexpr int kTiles = Config::kColumns / 8;
+        const int row = tile.row + 64 * first_slab + 16 * warp;
         const auto apply = [&](const auto& turns, const auto& columns) {
-            epilogue::apply_fragments<kTiles, Config::kSlabs, false, Config::kAdjacent, Config::kReads>(
-                e, [&](int j, int i) { return acc[j / kTiles][4 * (j % kTiles) + i]; }, tile.row + 64 * first_slab + 16 * warp, tile.col,
-                Config::kRowEnd, Config::kColumnEnd, turns, columns);
+            if constexpr (Config::kSplit > 1)
+            {
+                const SharedTile<Config> shared(acc, ring.shared);
+                shared.apply(e, row, tile.col, turns, columns);
+                shared.finish();
+            }
+            else
+                epilogue::apply_fragments<kTiles, Config::kSlabs, false, Config::kAdjacent, Config::kReads>(
+                    e, [&](int j, int i) { return acc[j / kTiles][4 * (j % kTiles) + i]; }, row, tile.col, Config::kRowEnd, Config::kColumnEnd, turns, columns);
         };
         const auto apply_turned = [&](const auto& turns) {
             if constexpr (Config::kKeepsColumns)
@@ -226,6 +238,10 @@ template <class Config, class E> __device__ __forceinline__ void run(const Tenso
         ptx::release_registers<Config::kProducerRegisters>();
         if (threadIdx.x % 128 < kWarpSize)
             produce<Config>(a, b, scales, ring, e);
+        else if constexpr (Config::kSplit > 1)
+            #pragma unroll 1
+            for (int index = Schedule<Config>::first(); index < Schedule<Config>::kTiles; index += Schedule<Config>::stride())
+                stand_by();
     }
     else
     {

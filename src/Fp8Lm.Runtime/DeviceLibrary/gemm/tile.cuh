@@ -5,7 +5,8 @@
 namespace fp8lm::gemm {
 
 // How the consumer warpgroups of a block share its work. Together: each has its part of the rows of a tile. In turn: each has whole tiles, and one
-// applies its epilogue while the other multiplies. Clusters that share a tile by multicast were tried: they gain nothing at these shapes.
+// applies its epilogue while the other multiplies. Clusters that share a tile by multicast were tried: they gain nothing at these shapes. Clusters that share K
+// of a tile keep multiprocessors busy where tiles are few (gemm/split.cuh).
 enum class Consumers { Together, InTurn };
 
 struct Tile
@@ -43,28 +44,57 @@ constexpr TileSpeeds kBf16PlainSpeeds = {{{100, 600}, {83, 80}, {72, 120}, {0, 0
 constexpr TileSpeeds kBf16Speeds = {{{100, 1800}, {83, 80}, {72, 120}, {0, 0}, {0, 0}, {0, 0}, {0, 0}}};
 constexpr TileSpeeds kBf16WideSpeeds = {{{100, 1800}, {0, 0}, {72, 120}, {0, 0}, {0, 0}, {0, 0}, {0, 0}}};
 
-// The tile of least time: rounds that the busiest multiprocessor makes, times what a round takes.
-__device__ constexpr int choose_tile(const TileSpeeds& speeds, i64 m, i64 n, i64 k_bytes)
+constexpr int kMultiprocessors = 132, kMostSplit = 8;    // larger clusters are not portable
+
+// Clusters of this many blocks that run at a time, with a multiprocessor for each block: a cluster lies in one of eight parts of the GPU, which are taken to have 16
+// multiprocessors (some have 18). benchmarks/gemm.py prints what the driver says; a GPU with room for fewer is slower, not wrong.
+__device__ constexpr int clusters_at_a_time(int split) { return split == 1 ? kMultiprocessors : 8 * (16 / split); }
+
+// What exchanging partial sums takes, in bytes of K as above, the bytes of K that a block should have at least, and what a split must save by that prediction, in percent: none of it
+// measured.
+constexpr int kExchange = 800, kLeastShare = 2048, kSplitMargin = 10;
+
+// A tile of the table, and the blocks that share its K.
+struct Cut { int tile, split; };
+
+// Work that is proportional to the time of the busiest multiprocessor: its rounds, times what a round takes.
+__device__ constexpr i64 time_of(const Cut& cut, const TileSpeed& speed, i64 tiles, i64 k_bytes)
 {
-#ifdef FP8LM_TILE
-    return FP8LM_TILE;
-#else
-    constexpr i64 kMultiprocessors = 132;
-    int best = -1;
+    const i64 rounds = ceil_div<i64>(tiles, clusters_at_a_time(cut.split));
+    const i64 length = ceil_div<i64>(k_bytes, cut.split) + speed.start + (cut.split > 1 ? kExchange : 0);
+    return rounds * kTiles[cut.tile].rows * kTiles[cut.tile].columns * length * (cut.split > 1 ? 100 + kSplitMargin : 100) / speed.percent;
+}
+
+// K is split only where one tile each would leave multiprocessors idle, and only among consumers that share a tile. FP8LM_TILE and FP8LM_SPLIT take the choice away.
+__device__ constexpr Cut choose_cut(const TileSpeeds& speeds, i64 m, i64 n, i64 k_bytes, bool splits)
+{
+    Cut best{-1, 1};
     i64 least = 0;
     for (int i = 0; i < kTileCount; ++i)
-        if (speeds.of[i].percent > 0)
+    {
+        TileSpeed speed = speeds.of[i];
+#ifdef FP8LM_TILE
+        speed = {i == FP8LM_TILE ? 100 : 0, 400};
+#endif
+        const i64 tiles = ceil_div<i64>(m, kTiles[i].rows) * ceil_div<i64>(n, kTiles[i].columns);
+        for (int split = 1; split <= kMostSplit && speed.percent > 0; ++split)
         {
-            const i64 rounds = ceil_div(ceil_div<i64>(m, kTiles[i].rows) * ceil_div<i64>(n, kTiles[i].columns), kMultiprocessors);
-            const i64 time = rounds * kTiles[i].rows * kTiles[i].columns * (k_bytes + speeds.of[i].start) * 100 / speeds.of[i].percent;
-            if (best < 0 || time < least)
+#ifdef FP8LM_SPLIT
+            const bool serves = split == FP8LM_SPLIT && (split == 1 || kTiles[i].consumers == Consumers::Together);
+#elif defined(FP8LM_TILE)
+            const bool serves = split == 1;
+#else
+            const bool serves = split == 1 || (splits && kTiles[i].consumers == Consumers::Together && tiles < kMultiprocessors && k_bytes >= (i64)split * kLeastShare);
+#endif
+            const i64 time = serves ? time_of({i, split}, speed, tiles, k_bytes) : 0;
+            if (serves && (best.tile < 0 || time < least))
             {
-                best = i;
+                best = {i, split};
                 least = time;
             }
         }
+    }
     return best;
-#endif
 }
 
 }  // namespace fp8lm::gemm

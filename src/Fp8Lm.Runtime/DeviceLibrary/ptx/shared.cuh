@@ -16,4 +16,16 @@ __device__ inline uint4 shared_load(u32 address)
     return value;
 }
 
+__device__ inline void shared_store(u32 address, float4 value)
+{
+    asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(address), "f"(value.x), "f"(value.y), "f"(value.z), "f"(value.w) : "memory");
+}
+
+__device__ inline float4 shared_load_floats(u32 address)
+{
+    float4 value;
+    asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(value.x), "=f"(value.y), "=f"(value.z), "=f"(value.w) : "r"(address) : "memory");
+    return value;
+}
+
 }  // namespace fp8lm::ptx

@@ -10,8 +10,23 @@ internal static class GemmTiles
     /// <summary>Multiprocessors of an H100 SXM or H200.</summary>
     public const int Multiprocessors = 132;
 
+    /// <summary>The most blocks that share K of a tile.</summary>
+    public const int MostSplit = 8;
+
+    /// <summary>What exchanging partial sums takes, in bytes of K.</summary>
+    public const int Exchange = 800;
+
+    /// <summary>Bytes of K that a block has at least where others have some too.</summary>
+    public const int LeastShare = 2048;
+
+    /// <summary>Percent of its time that a split must save.</summary>
+    public const int SplitMargin = 10;
+
     /// <summary>A tile; consumers that take turns have whole tiles, others share one.</summary>
     public readonly record struct Tile(int Rows, int Columns, bool InTurn, int Warpgroups);
+
+    /// <summary>A tile, and the blocks of a cluster that share its K.</summary>
+    public readonly record struct Cut(Tile Tile, int Split);
 
     /// <summary>Percent of the best speed (0: the tile does not serve) and bytes of K that take as long as beginning and ending a tile.</summary>
     public readonly record struct Speed(int Percent, int Start);
@@ -35,26 +50,42 @@ internal static class GemmTiles
 
     public static Speed[] Bf16Wide { get; } = [new(100, 1800), default, new(72, 120), default, default, default, default];
 
-    /// <summary>The tile of least time: rounds that the busiest multiprocessor makes, times what a round takes.</summary>
-    public static Tile Choose(ReadOnlySpan<Speed> speeds, long m, long n, long kBytes)
+    /// <summary>The tile and split of least time: rounds that the busiest multiprocessor makes, times what a round takes.</summary>
+    /// <param name="speeds">Of the tiles.</param>
+    /// <param name="m">Rows.</param>
+    /// <param name="n">Columns.</param>
+    /// <param name="kBytes">Bytes of K.</param>
+    /// <param name="splits">Whether blocks may share K of a tile.</param>
+    public static Cut Choose(ReadOnlySpan<Speed> speeds, long m, long n, long kBytes, bool splits)
     {
-        (long Time, int Tile) best = (long.MaxValue, 0);
+        (long Time, Cut Cut) best = (long.MaxValue, default);
         for (int i = 0; i < speeds.Length; i++)
         {
-            if (speeds[i].Percent > 0)
+            if (speeds[i].Percent == 0)
             {
-                long time = Rounds(tiles[i], m, n) * tiles[i].Rows * tiles[i].Columns * (kBytes + speeds[i].Start) * 100 / speeds[i].Percent;
-                best = time < best.Time ? (time, i) : best;
+                continue;
+            }
+
+            bool shares = splits && !tiles[i].InTurn && Count(tiles[i], m, n) < Multiprocessors;
+            for (int split = 1; split == 1 || (shares && split <= MostSplit && kBytes >= (long)split * LeastShare); split++)
+            {
+                Cut cut = new(tiles[i], split);
+                long length = Blocks(kBytes, split) + speeds[i].Start + (split > 1 ? Exchange : 0);
+                long time = Rounds(cut, m, n) * tiles[i].Rows * tiles[i].Columns * length * (split > 1 ? 100 + SplitMargin : 100) / speeds[i].Percent;
+                best = time < best.Time ? (time, cut) : best;
             }
         }
 
-        return tiles[best.Tile];
+        return best.Cut;
     }
 
-    /// <summary>Tiles of the busiest multiprocessor.</summary>
-    public static long Rounds(Tile tile, long m, long n)
-    {
-        long count = ((m + tile.Rows - 1) / tile.Rows) * ((n + tile.Columns - 1) / tile.Columns);
-        return (count + Multiprocessors - 1) / Multiprocessors;
-    }
+    /// <summary>Tiles of the busiest multiprocessor, or of the busiest cluster.</summary>
+    public static long Rounds(Cut cut, long m, long n) => Blocks(Count(cut.Tile, m, n), ClustersAtATime(cut.Split));
+
+    /// <summary>Clusters with a multiprocessor for each block that find room in the eight parts of the GPU, which have 16 multiprocessors or a few more.</summary>
+    private static int ClustersAtATime(int split) => split == 1 ? Multiprocessors : 8 * (16 / split);
+
+    private static long Count(Tile tile, long m, long n) => Blocks(m, tile.Rows) * Blocks(n, tile.Columns);
+
+    private static long Blocks(long extent, long each) => (extent + each - 1) / each;
 }

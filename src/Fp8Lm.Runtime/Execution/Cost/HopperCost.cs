@@ -43,17 +43,20 @@ internal static class HopperCost
     /// <param name="fp8">FP8 operands; otherwise BF16.</param>
     /// <param name="promotes">Partial sums are promoted to FP32 (FP8 only).</param>
     /// <param name="epilogue">What the epilogue does.</param>
-    public static double Product(long m, long n, long k, bool fp8, bool promotes, EpilogueWork epilogue)
+    /// <param name="splits">Blocks may share K of a tile, as kernels do; a profile recorded before they did is predicted without.</param>
+    public static double Product(long m, long n, long k, bool fp8, bool promotes, EpilogueWork epilogue, bool splits = true)
     {
         promotes &= fp8;
         int width = fp8 ? 1 : 2;
-        GemmTiles.Tile tile = GemmTiles.Choose(Speeds(fp8, promotes, epilogue), m, n, k * width);
+        GemmTiles.Cut cut = GemmTiles.Choose(Speeds(fp8, promotes, epilogue), m, n, k * width, splits);
+        GemmTiles.Tile tile = cut.Tile;
         double area = (double)tile.Rows * tile.Columns;
-        double multiply = area * (((k * width) + StageBytes - 1) / StageBytes * StageBytes) / (MultiplyRate * (promotes ? PromotedShare : 1) * (fp8 ? 1 : Bf16Share));
+        long stages = ((((k * width) + StageBytes - 1) / StageBytes) + cut.Split - 1) / cut.Split;
+        double multiply = area * ((stages * StageBytes) + (cut.Split > 1 ? GemmTiles.Exchange : 0)) / (MultiplyRate * (promotes ? PromotedShare : 1) * (fp8 ? 1 : Bf16Share));
         int stored = epilogue.StoreBytes + epilogue.Casts;
         double perElement = (PerLoadedByte * epilogue.LoadBytes) + (PerStoredByte * stored) + (PerTransposedCopy * epilogue.TransposedCasts)
             + (PerColumnSum * epilogue.ColumnSums) + (PerOperation * epilogue.Operations);
-        double after = area * perElement / (tile.InTurn ? 1 : tile.Warpgroups), rounds = GemmTiles.Rounds(tile, m, n);
+        double after = area * perElement / (tile.InTurn ? 1 : tile.Warpgroups * cut.Split), rounds = GemmTiles.Rounds(cut, m, n);
         double shorter = Math.Min(multiply, after);
         double compute = tile.InTurn
             ? (rounds * (Math.Max(multiply, after) + (ExposedInTurn * shorter))) + ((1 - ExposedInTurn) * shorter) // nothing hides behind the last tile

@@ -23,9 +23,11 @@ internal sealed record LinearCost(LinearInfo Linear, double Fp8, double Casts, d
     /// <param name="dims">Sizes.</param>
     /// <param name="adds">Whether weight gradients are read and added to, as from the second micro-batch of a step on. The first can assign, and reading hides
     /// more of what BF16 takes, so that comparison is the stricter one.</param>
-    public static IReadOnlyList<LinearCost> Of(ModelProgram program, DimBinding dims, bool adds = false) => [.. program.Linears.Select(l => Of(program, l, dims, adds))];
+    /// <param name="splits">Whether blocks may share K of a tile, as kernels do.</param>
+    public static IReadOnlyList<LinearCost> Of(ModelProgram program, DimBinding dims, bool adds = false, bool splits = true) =>
+        [.. program.Linears.Select(l => Of(program, l, dims, adds, splits))];
 
-    private static LinearCost Of(ModelProgram program, LinearInfo linear, DimBinding dims, bool adds)
+    private static LinearCost Of(ModelProgram program, LinearInfo linear, DimBinding dims, bool adds, bool splits)
     {
         double fp8 = 0, bf16 = 0, casts = 0;
         HashSet<int> cast = [];
@@ -35,8 +37,8 @@ internal sealed record LinearCost(LinearInfo Linear, double Fp8, double Casts, d
             (long m, long n, long k) = (gemm.M(dims), gemm.N(dims), gemm.K(dims));
             EpilogueWork epilogue = product.Epilogue.WithoutFp8;
             epilogue = product.Role == GemmRole.Wgrad && !adds ? epilogue with { LoadBytes = 0 } : epilogue;
-            fp8 += HopperCost.Product(m, n, k, fp8: true, product.Promotes, epilogue);
-            bf16 += HopperCost.Product(m, n, k, fp8: false, promotes: false, epilogue);
+            fp8 += HopperCost.Product(m, n, k, fp8: true, product.Promotes, epilogue, splits);
+            bf16 += HopperCost.Product(m, n, k, fp8: false, promotes: false, epilogue, splits);
             foreach ((int scale, bool weight, long elements, long columns) in Operands(product, m, n, k))
             {
                 // A linear that is kept has no scales; its casts are counted as they would be without sharing.
