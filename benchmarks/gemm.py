@@ -251,20 +251,23 @@ class Kernel:
         self.maps = [tensor_map(a, m, k, self.tile_m, False, width, across), tensor_map(b, n, k, self.tile_n, self.regroups and n % 32 == 0 and not across, width, across)]
         self.values = [ctypes.c_uint64(x) for x in addresses]
         self.arguments = (ctypes.c_void_p * (2 + len(addresses)))(self.maps[0][1], self.maps[1][1], *[ctypes.addressof(v) for v in self.values])
-        self.blocks = self.fixed_blocks or min(132, -(-m // self.tile_m) * -(-n // self.tile_n)); self.attribute = self.cluster(self.split); return self
+        self.blocks = self.fixed_blocks or min(132, -(-m // self.tile_m) * -(-n // self.tile_n)); self.launched = self.config(self.blocks, self.cluster(self.split)); return self
 
     def cluster(self, blocks):
         """CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION."""
         attribute = Attribute(id=4); attribute.value[:3] = blocks, 1, 1; return attribute
 
-    def config(self, blocks, attribute, stream=0):
-        c = LaunchConfig(shared=self.shared, stream=stream, attributes=ctypes.pointer(attribute), count=int(attribute.value[0] > 1)); c.grid[:] = blocks, 1, 1; c.block[:] = self.threads, 1, 1; return c
+    def config(self, blocks, attribute):
+        c = LaunchConfig(shared=self.shared, attributes=ctypes.pointer(attribute), count=int(attribute.value[0] > 1)); c.grid[:] = blocks, 1, 1; c.block[:] = self.threads, 1, 1; return c
 
     def clusters_at_a_time(self, blocks):
-        count = ctypes.c_int(); ok(cuda.cuOccupancyMaxActiveClusters(ctypes.byref(count), self.function, ctypes.byref(self.config(132 // blocks * blocks, self.cluster(blocks))))); return count.value
+        """What the driver says to clusters_at_a_time of gemm/tile.cuh."""
+        count = ctypes.c_int(); failed = cuda.cuOccupancyMaxActiveClusters(ctypes.byref(count), self.function, ctypes.byref(self.config(132 // blocks * blocks, self.cluster(blocks))))
+        return f"error {failed}" if failed else count.value
 
     def launch(self, stream=0):
-        ok(cuda.cuLaunchKernelEx(ctypes.byref(self.config(self.blocks, self.attribute, stream)), self.function, self.arguments, None))
+        self.launched.grid[0] = self.blocks; self.launched.stream = stream
+        ok(cuda.cuLaunchKernelEx(ctypes.byref(self.launched), self.function, self.arguments, None))
 
 
 def sanitize():
@@ -356,7 +359,7 @@ def check(pool):
 def speed(pool):
     work = {(s, f, p, t, split, l): pool.submit(compile, *s[1:], f, p, t, l, split) for s in shapes for f, p in forms for t, split in candidates(f, p)
             for l in [None] + [o for o in options.other.split(",") if o and (t is None or "head" not in o)]}
-    say(what="clusters", at_a_time={blocks: Kernel(next(iter(work.values())).result()).clusters_at_a_time(blocks) for blocks in range(1, 9)})
+    kernel = Kernel(next(iter(work.values())).result()); say(what="clusters", at_a_time={blocks: kernel.clusters_at_a_time(blocks) for blocks in range(2, 9)})
     one = torch.ones((), device=dev); source = torch.empty(2 << 30, dtype=torch.uint8, device=dev).random_(); target = torch.empty_like(source); times = []
     for _ in range(20):
         a, b = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
