@@ -22,7 +22,7 @@ ADVICE = [
     (r"adamw|gradient_norm|ient_norm|^w$", "at the bandwidth; FP8 moments and gradients move 2 to 3 times fewer bytes (Fp8LmO2)"),
     (r"setup_", "at the bandwidth; inside AdamW the master would not be read again"),
     (r"tokens_gradient", "sort positions by token once per batch"),
-    (r"_sum", "one launch for all column sums of a layer"),
+    (r"_sum(_\d+)?$", "one launch for all column sums of a layer"),
 ]
 
 

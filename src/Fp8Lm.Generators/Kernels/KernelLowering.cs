@@ -30,6 +30,11 @@ internal sealed class KernelLowering
         {
             foreach (FusedGroup group in context.Fusion.Of(block))
             {
+                if (programs.Count > 0 && lowering.Join(programs[programs.Count - 1], group))
+                {
+                    continue;
+                }
+
                 KernelProgram program = lowering.Lower(group, names);
                 List<KernelParam> counting = [.. program.Params.Where(p => p.Counts)];
                 program.Params.RemoveAll(p => p.Counts);
@@ -42,13 +47,45 @@ internal sealed class KernelLowering
         return programs;
     }
 
-    private KernelProgram Lower(FusedGroup group, HashSet<string> names)
+    /// <summary>
+    /// Finishes column sums in the launch of those before: one alone is few blocks, and most of its time is waiting for memory. Each gets its sums in the
+    /// order that it has alone. Not those of a parameter that is already there, unless they go on where it ends: they would add to the same elements.
+    /// </summary>
+    private bool Join(KernelProgram program, FusedGroup group)
     {
-        KernelProgram program = new(NameOf(group, names), group, group.Space)
+        if (program.ColumnSums.Count == 0 || group.Anchor?.Op != OpCode.AccumulateColumnSum || group.Block != program.Group.Block)
+        {
+            return false;
+        }
+
+        KernelProgram other = Begin("", group);
+        LowerLibrary(other);
+        ColumnSumProgram sum = other.ColumnSums[0];
+        ColumnSumProgram? same = program.ColumnSums.LastOrDefault(s => s.Parameter == sum.Parameter);
+        if (same is not null && !(same.Start + same.Columns).Equals(sum.Start))
+        {
+            return false;
+        }
+
+        program.ColumnSums.Add(sum);
+        program.Comment.AddRange(other.Comment);
+        program.Params.AddRange(other.Params.Select(p => p with { Name = p.Name + "_" + program.ColumnSums.Count.ToString(System.Globalization.CultureInfo.InvariantCulture) }));
+        return true;
+    }
+
+    private KernelProgram Begin(string name, FusedGroup group)
+    {
+        KernelProgram program = new(name, group, group.Space)
         {
             TokenRows = group.Block.Phase == Phase.Head ? DimExpr.Symbol("ChunkRows") : DimExpr.MicroBatch * DimExpr.Sequence,
         };
         Describe(program);
+        return program;
+    }
+
+    private KernelProgram Lower(FusedGroup group, HashSet<string> names)
+    {
+        KernelProgram program = Begin(NameOf(group, names), group);
         if (group.Anchor is { IsGroupedCast: true })
         {
             LowerGroupedCast(program);
@@ -282,6 +319,7 @@ internal sealed class KernelLowering
                 DimExpr rows = program.TokenRows * value.Type.Outer;
                 program.Params.Add(new KernelParam("slabs", ElementType.Int64, $"(nint)(({rows.Print(LoweringContext.Symbol)} + 15) / 16)"));
                 Integer(program, "columns", columns);
+                program.ColumnSums.Add(new ColumnSumProgram(node.Data.Index, node.Data.Extent ?? DimExpr.Zero, columns));
                 KernelParam gradient = context.Gradient(program, node.Data.Index);
                 if (node.Data.Extent is { } start && !start.Equals(DimExpr.Zero))
                 {
@@ -312,14 +350,18 @@ internal sealed class KernelLowering
             OpCode.Gemm => "_" + lead.Data.Gemm.ToString().ToLowerInvariant(),
             OpCode.AttentionGradKeyValue => "_kv",
             OpCode.AttentionGradQuery => "_q",
-            OpCode.AccumulateColumnSum => "_sum",
+            OpCode.AccumulateColumnSum => "",
             OpCode.Quantize => "_cast",
             OpCode.GroupAmax => "_amax",
             OpCode.EmbedGradient or OpCode.PositionGradient => "_gradient",
             _ => "",
         };
         string label = lead.Label.Length > 0 ? lead.Label : lead.Op.ToString();
-        if (group.Anchor is { Class: OpClass.Sink } sink && sink.Data.Index >= 0)
+        if (group.Anchor?.Op == OpCode.AccumulateColumnSum)
+        {
+            label = "sums";    // of several parameters
+        }
+        else if (group.Anchor is { Class: OpClass.Sink } sink && sink.Data.Index >= 0)
         {
             string path = graph.Spec.Parameters[sink.Data.Index].Path;
             label = path.Substring(path.LastIndexOf('.') + 1);

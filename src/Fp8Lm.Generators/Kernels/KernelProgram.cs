@@ -190,9 +190,17 @@ internal sealed class KernelProgram(string name, FusedGroup group, Space space)
     /// <summary>Facts of a cast with scales per row or block, or of the amax before it.</summary>
     public GroupedCastProgram? Cast { get; set; }
 
+    /// <summary>What a kernel that finishes column sums finishes, each with four arguments in turn; empty for others.</summary>
+    public List<ColumnSumProgram> ColumnSums { get; } = [];
+
     /// <summary>Needed to compute the loss, also without training.</summary>
     public bool Evaluates { get; set; } = true;
 }
+
+/// <param name="Parameter">To whose gradient the sums are added.</param>
+/// <param name="Start">Its first element that they belong to.</param>
+/// <param name="Columns">Number of sums.</param>
+internal sealed record ColumnSumProgram(int Parameter, DimExpr Start, DimExpr Columns);
 
 /// <param name="Format">Element format.</param>
 /// <param name="KMajor">Stored with K contiguous.</param>

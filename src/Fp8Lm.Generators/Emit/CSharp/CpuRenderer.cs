@@ -22,17 +22,23 @@ internal static class CpuRenderer
             return w.ToString();
         }
 
+        if (program.ColumnSums.Count > 0)
+        {
+            string calls = string.Join(" ", program.ColumnSums.Select((_, i) => $"CpuKernels.ColumnSumFinish(d, a{(i == 0 ? "" : " + " + ProgramText.N(4 * i))}, pool);"));
+            w.Line($"private static void {program.Name}(DimBinding d, nint* a, CpuPool pool) {{ {calls} }}");
+            return w.ToString();
+        }
+
         if (program.Group.IsLibrary)
         {
             string method = program.Group.Anchor!.Op switch
             {
                 OpCode.EmbedGradient => "EmbeddingGradient",
-                OpCode.PositionGradient => "PositionGradient",
-                _ => "ColumnSumFinish",
+                _ => "PositionGradient",
             };
             // The element format of the second argument is not in the address.
             KernelParam value = program.Params.First(p => p.Name == "d_y");
-            string format = program.Group.Anchor.Op == OpCode.AccumulateColumnSum ? "" : value.Type == ElementType.F32 ? "F32" : CpuText.Suffix(value.Type);
+            string format = value.Type == ElementType.F32 ? "F32" : CpuText.Suffix(value.Type);
             w.Line($"private static void {program.Name}(DimBinding d, nint* a, CpuPool pool) => CpuKernels.{method}{format}(d, a, pool);");
             return w.ToString();
         }

@@ -174,6 +174,12 @@ internal sealed class ProgramEmitter
             return $"new AttentionGeometry({ProgramText.Lambda(attention.QueryHeads)}, {ProgramText.Lambda(attention.KeyValueHeads)}, {ProgramText.Lambda(attention.HeadSize)})";
         }
 
+        if (kernel.ColumnSums.Count > 0)
+        {
+            string columns = kernel.ColumnSums.Select(s => s.Columns.Print(LoweringContext.Symbol)).Distinct().Aggregate((a, b) => $"global::System.Math.Max({a}, {b})");
+            return $"new RowGeometry({(columns.Contains("d[") ? "static d" : "static _")} => {columns}, static _ => {ProgramText.N(kernel.ColumnSums.Count)})";
+        }
+
         if (kernel.Group.IsLibrary && kernel.Cast is null)
         {
             return "NoGeometry.Instance";
@@ -184,7 +190,7 @@ internal sealed class ProgramEmitter
 
     private void BufferTable()
     {
-        int end = compiled.Kernels.Count;
+        int end = compiled.Fusion.Groups.Count;    // positions are those of groups, of which a kernel may have several
         w.Line("public override IReadOnlyList<BufferInfo> Buffers { get; } =").Line("[");
         foreach (BufferSpec buffer in compiled.Buffers.Buffers)
         {

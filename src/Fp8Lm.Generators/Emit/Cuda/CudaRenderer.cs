@@ -170,21 +170,46 @@ internal static class CudaRenderer
     /// <summary>Device-library kernels without epilogue: a thin wrapper.</summary>
     private static string Library(SourceWriter w, KernelProgram program)
     {
+        if (program.ColumnSums.Count > 0)
+        {
+            ColumnSums(w, program);
+            return "reduce/column_sum.cuh";
+        }
+
         (string include, string type) = program.Group.Anchor!.Op switch
         {
             OpCode.EmbedGradient => ("embed/embedding_gradient.cuh", "embed::EmbeddingGradient"),
-            OpCode.PositionGradient => ("embed/position_gradient.cuh", "embed::PositionGradient"),
-            _ => ("reduce/column_sum.cuh", "reduce::ColumnSumFinish"),
+            _ => ("embed/position_gradient.cuh", "embed::PositionGradient"),
         };
         Wrapper(w, program.Name, type, program.Params);
         return include;
     }
 
-    public static void Wrapper(SourceWriter w, string name, string type, IReadOnlyList<KernelParam> parameters)
+    /// <summary>Blocks of a row of the grid have one of the sums.</summary>
+    private static void ColumnSums(SourceWriter w, KernelProgram program)
+    {
+        string Sum(int i) => "{" + string.Join(", ", program.Params.Skip(4 * i).Take(4).Select(p => p.Name)) + "}";
+        Open(w, program.Name, "reduce::ColumnSumFinish", program.Params);
+        w.Line($"reduce::ColumnSum sum = {Sum(0)};");
+        for (int i = 1; i < program.ColumnSums.Count; i++)
+        {
+            w.Line($"if (blockIdx.y == {i.ToString(System.Globalization.CultureInfo.InvariantCulture)}) sum = {Sum(i)};");
+        }
+
+        w.Line("reduce::ColumnSumFinish::run(sum);").Close();
+    }
+
+    private static void Open(SourceWriter w, string name, string type, IReadOnlyList<KernelParam> parameters)
     {
         w.Line($"FP8LM_LAUNCH({type});").Line();
         w.Line($"extern \"C\" __global__ void __launch_bounds__({type}::kThreads, {type}::kLeastBlocks)").Line($"{name}({string.Join(", ", parameters.Select(CudaText.Declaration))})").Open();
-        w.Line(BeginGrid).Line($"{type}::run({string.Join(", ", parameters.Select(p => p.Name))});").Close();
+        w.Line(BeginGrid);
+    }
+
+    public static void Wrapper(SourceWriter w, string name, string type, IReadOnlyList<KernelParam> parameters)
+    {
+        Open(w, name, type, parameters);
+        w.Line($"{type}::run({string.Join(", ", parameters.Select(p => p.Name))});").Close();
     }
 
     private static void Instance(SourceWriter w, KernelProgram program, string type, string name)

@@ -3,19 +3,29 @@
 
 namespace fp8lm::reduce {
 
-// grad[c] += sum over slabs of partial[slab][c]. partial: [slabs, cols] f32, one slab per 16 rows; grad: [cols] f32, adds.
+// partial: [slabs, cols] f32, one slab per 16 rows; grad: [cols] f32, adds.
+struct ColumnSum
+{
+    const float* partial;
+    i64 slabs, cols;
+    float* grad;
+};
+
+// grad[c] += sum over slabs of partial[slab][c]. Grid: (blocks of columns, sums of the launch); which sum a block has is the caller's choice.
 // A block owns 32 columns; warp w sums slabs w, w + 32, ... and the warps' sums are added in order. A warp asks for many slabs at once:
 // there are few blocks, and each has to wait for memory.
-struct ColumnSumFinish : Launch<1024, 16, 32>
+struct ColumnSumFinish : Launch<1024, 32, 1>
 {
     static constexpr int kWarps = kThreads / kWarpSize;
     static constexpr int kBatch = 16;
 
-    static __device__ void run(const float* partial, i64 slabs, i64 cols, float* grad)
+    static __device__ __forceinline__ void run(const ColumnSum& sum) { run(sum.partial, sum.slabs, sum.cols, sum.grad); }
+
+    static __device__ __forceinline__ void run(const float* partial, i64 slabs, i64 cols, float* grad)
     {
         __shared__ float sums[kWarps][kWarpSize];
         const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize;
-        for (i64 first = (i64)blockIdx.x * kTileN; first < cols; first += (i64)gridDim.x * kTileN)
+        for (i64 first = (i64)blockIdx.x * kTileM; first < cols; first += (i64)gridDim.x * kTileM)
         {
             const i64 col = first + lane;
             float sum = 0.0f;
