@@ -35,9 +35,10 @@ internal static class GridOrder
             problems.Add("has threads that end before they wait");
         }
 
-        if (instructions.Take(wait).All(i => i.Opcode != MachineCode.Preexit))
+        // Blocks that come early crowd on the multiprocessors that are free first.
+        if (instructions.Any(i => i.Opcode == MachineCode.Preexit))
         {
-            problems.Add("does not let the kernel behind it come while it waits");
+            problems.Add("lets the kernel behind it come before its own blocks end");
         }
 
         return problems;

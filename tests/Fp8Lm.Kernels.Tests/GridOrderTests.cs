@@ -13,7 +13,7 @@ public sealed class GridOrderTests
     [InlineData("const float first = *(volatile const float*)x; begin_grid(); y[threadIdx.x] = first;", "touches global memory before it waits")]
     [InlineData("if (threadIdx.x > count) return; begin_grid(); y[threadIdx.x] = x[threadIdx.x];", "has threads that end before they wait")]
     [InlineData("if (threadIdx.x < count) begin_grid(); y[threadIdx.x] = x[threadIdx.x];", "waits for the kernel before it on a condition")]
-    [InlineData("asm volatile(\"griddepcontrol.wait;\" ::: \"memory\"); y[threadIdx.x] = x[threadIdx.x];", "does not let the kernel behind it come while it waits")]
+    [InlineData("asm volatile(\"griddepcontrol.launch_dependents;\"); begin_grid(); y[threadIdx.x] = x[threadIdx.x];", "lets the kernel behind it come before its own blocks end")]
     public void BreachesAreFound(string statements, string problem)
     {
         if (!KernelCompiler.IsAvailable(out string missing))

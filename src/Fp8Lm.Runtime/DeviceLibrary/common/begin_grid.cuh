@@ -9,15 +9,14 @@
 //     overwrites or clears what A still reads or counts.
 //   - C waits for B alone, but B is complete only when all its threads have ended, and every one of them has waited for A. So C comes after A as well, and so on
 //     back to the last operation that is no kernel (copies, clears, events, the beginning of a graph): the kernel behind it is launched in the ordinary way.
-//   - The next kernel is called at once and not at the end: it is called only when all blocks of this one have started, so that it takes no place from them,
-//     and a waiting block issues no instructions. Its blocks fill multiprocessors as this kernel's blocks leave them.
+//   - The next kernel is called as blocks of this one end, not before (griddepcontrol.launch_dependents): called at once, its blocks crowd on the multiprocessors
+//     that are free first, and GPT-125M's step took 3 % longer (H100, 2026-11-25).
 // Loads by way of the read-only cache (__ldg, const with __restrict__) promise that nothing writes their memory while the kernel runs, which is wrong for a
 // kernel that starts early; the library has none.
 namespace fp8lm {
 
 __device__ __forceinline__ void begin_grid()
 {
-    asm volatile("griddepcontrol.launch_dependents;");
     asm volatile("griddepcontrol.wait;" ::: "memory");
 }
 

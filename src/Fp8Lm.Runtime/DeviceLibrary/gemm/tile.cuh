@@ -46,13 +46,14 @@ constexpr TileSpeeds kBf16WideSpeeds = {{{100, 1800}, {0, 0}, {72, 120}, {0, 0},
 
 constexpr int kMultiprocessors = 132, kMostSplit = 8;    // larger clusters are not portable
 
-// Clusters of this many blocks that run at a time, with a multiprocessor for each block: a cluster lies in one of eight parts of the GPU, which are taken to have 16
-// multiprocessors (some have 18). benchmarks/gemm.py prints what the driver says; a GPU with room for fewer is slower, not wrong.
-__device__ constexpr int clusters_at_a_time(int split) { return split == 1 ? kMultiprocessors : 8 * (16 / split); }
+// Clusters of so many blocks that an H100 holds at a time with a multiprocessor for each block, as its driver says (benchmarks/gemm.py prints it): a cluster lies in one of eight parts
+// of the GPU, of which some have 16 multiprocessors and some 18. A GPU with room for fewer is slower, not wrong.
+constexpr int kClusters[kMostSplit + 1] = {0, kMultiprocessors, 66, 39, 30, 22, 17, 15, 15};
+__device__ constexpr int clusters_at_a_time(int split) { return kClusters[split]; }
 
-// What exchanging partial sums takes, in bytes of K as above, the bytes of K that a block should have at least, and what a split must save by that prediction, in percent: none of it
-// measured.
-constexpr int kExchange = 800, kLeastShare = 2048, kSplitMargin = 10;
+// What exchanging partial sums takes, in bytes of K as above (measured on an H100: 768 x 768 x 32768 takes 85 us whole and 41 in four parts), the bytes of K that a block should have at
+// least, and what a split must save by that prediction, in percent.
+constexpr int kExchange = 3000, kLeastShare = 2048, kSplitMargin = 5;
 
 // A tile of the table, and the blocks that share its K.
 struct Cut { int tile, split; };
@@ -60,12 +61,13 @@ struct Cut { int tile, split; };
 // Work that is proportional to the time of the busiest multiprocessor: its rounds, times what a round takes.
 __device__ constexpr i64 time_of(const Cut& cut, const TileSpeed& speed, i64 tiles, i64 k_bytes)
 {
-    const i64 rounds = ceil_div<i64>(tiles, clusters_at_a_time(cut.split));
+    const i64 rounds = cut.split > 1 ? 1 : ceil_div<i64>(tiles, kMultiprocessors);
     const i64 length = ceil_div<i64>(k_bytes, cut.split) + speed.start + (cut.split > 1 ? kExchange : 0);
     return rounds * kTiles[cut.tile].rows * kTiles[cut.tile].columns * length * (cut.split > 1 ? 100 + kSplitMargin : 100) / speed.percent;
 }
 
-// K is split only where one tile each would leave multiprocessors idle, and only among consumers that share a tile. FP8LM_TILE and FP8LM_SPLIT take the choice away.
+// K is split only among consumers that share a tile, and only where every tile finds a cluster at once: between rounds a cluster has nothing on its way, which
+// made 3072 x 768 x 32768 in four parts 1.8 times as slow as whole. FP8LM_TILE and FP8LM_SPLIT take the choice away.
 __device__ constexpr Cut choose_cut(const TileSpeeds& speeds, i64 m, i64 n, i64 k_bytes, bool splits)
 {
     Cut best{-1, 1};
@@ -84,7 +86,7 @@ __device__ constexpr Cut choose_cut(const TileSpeeds& speeds, i64 m, i64 n, i64 
 #elif defined(FP8LM_TILE)
             const bool serves = split == 1;
 #else
-            const bool serves = split == 1 || (splits && kTiles[i].consumers == Consumers::Together && tiles < kMultiprocessors && k_bytes >= (i64)split * kLeastShare);
+            const bool serves = split == 1 || (splits && kTiles[i].consumers == Consumers::Together && tiles <= clusters_at_a_time(split) && k_bytes >= (i64)split * kLeastShare);
 #endif
             const i64 time = serves ? time_of({i, split}, speed, tiles, k_bytes) : 0;
             if (serves && (best.tile < 0 || time < least))

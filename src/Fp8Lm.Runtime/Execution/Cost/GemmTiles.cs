@@ -14,13 +14,13 @@ internal static class GemmTiles
     public const int MostSplit = 8;
 
     /// <summary>What exchanging partial sums takes, in bytes of K.</summary>
-    public const int Exchange = 800;
+    public const int Exchange = 3000;
 
     /// <summary>Bytes of K that a block has at least where others have some too.</summary>
     public const int LeastShare = 2048;
 
     /// <summary>Percent of its time that a split must save.</summary>
-    public const int SplitMargin = 10;
+    public const int SplitMargin = 5;
 
     /// <summary>A tile; consumers that take turns have whole tiles, others share one.</summary>
     public readonly record struct Tile(int Rows, int Columns, bool InTurn, int Warpgroups);
@@ -66,9 +66,14 @@ internal static class GemmTiles
                 continue;
             }
 
-            bool shares = splits && !tiles[i].InTurn && Count(tiles[i], m, n) < Multiprocessors;
+            bool shares = splits && !tiles[i].InTurn;
             for (int split = 1; split == 1 || (shares && split <= MostSplit && kBytes >= (long)split * LeastShare); split++)
             {
+                if (split > 1 && Count(tiles[i], m, n) > ClustersAtATime[split])
+                {
+                    continue;
+                }
+
                 Cut cut = new(tiles[i], split);
                 long length = Blocks(kBytes, split) + speeds[i].Start + (split > 1 ? Exchange : 0);
                 long time = Rounds(cut, m, n) * tiles[i].Rows * tiles[i].Columns * length * (split > 1 ? 100 + SplitMargin : 100) / speeds[i].Percent;
@@ -80,10 +85,10 @@ internal static class GemmTiles
     }
 
     /// <summary>Tiles of the busiest multiprocessor, or of the busiest cluster.</summary>
-    public static long Rounds(Cut cut, long m, long n) => Blocks(Count(cut.Tile, m, n), ClustersAtATime(cut.Split));
+    public static long Rounds(Cut cut, long m, long n) => Blocks(Count(cut.Tile, m, n), ClustersAtATime[cut.Split]);
 
-    /// <summary>Clusters with a multiprocessor for each block that find room in the eight parts of the GPU, which have 16 multiprocessors or a few more.</summary>
-    private static int ClustersAtATime(int split) => split == 1 ? Multiprocessors : 8 * (16 / split);
+    /// <summary>Clusters of 1 to 8 blocks that an H100 holds at a time with a multiprocessor for each block, as its driver says.</summary>
+    private static readonly int[] ClustersAtATime = [0, Multiprocessors, 66, 39, 30, 22, 17, 15, 15];
 
     private static long Count(Tile tile, long m, long n) => Blocks(m, tile.Rows) * Blocks(n, tile.Columns);
 
