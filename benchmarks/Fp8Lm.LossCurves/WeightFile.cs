@@ -1,8 +1,10 @@
 using System;
 using System.Collections.Generic;
 using System.IO;
+using System.Runtime.InteropServices;
 using Fp8Lm.Checkpoints;
 using Fp8Lm.Execution;
+using Fp8Lm.Training;
 using TinyGpt;
 
 namespace Fp8Lm.LossCurves;
@@ -33,13 +35,21 @@ internal static class WeightFile
         SafetensorsWriter.Write(path, tensors, new Dictionary<string, string>());
     }
 
-    /// <summary>Copies a file into the master weights of a session.</summary>
+    /// <summary>Puts the weights of a file into the masters of a session, whatever their format.</summary>
     public static void Read(Session session, string path)
     {
         using SafetensorsFile file = SafetensorsFile.Open(path);
-        foreach ((string name, long[] shape, nint address) in Places(session))
+        ParameterInfo[] parameters = Gpt.Definition.Parameters;
+        for (int p = 0; p < parameters.Length; p++)
         {
-            file.Read(file.Require(name, "F32", shape), (offset, bytes) => session.CopyFromHost(bytes, address + (nint)offset));
+            for (long layer = 0; layer < parameters[p].Layers(session.Dims); layer++)
+            {
+                float[] values = new float[parameters[p].Elements(session.Dims)];
+                file.Read(
+                    file.Require(parameters[p].InstanceName(layer), "F32", parameters[p].Shape(session.Dims)),
+                    (offset, bytes) => MemoryMarshal.Cast<byte, float>(bytes).CopyTo(values.AsSpan((int)(offset / sizeof(float)))));
+                session.WriteParameter(ArenaKind.Master, p, layer, values);
+            }
         }
     }
 

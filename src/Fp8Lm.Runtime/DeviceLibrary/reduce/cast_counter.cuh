@@ -38,7 +38,7 @@ struct CastStatistics
 };
 
 // Of one thread, until flush, which comes before a thread has seen 2^16 values: counts share registers in pairs. Sums of squares are those of values before the
-// scale; noise is kept in units of what is stored and divided by the scale at the end. The same counts as Cpu/CastCounter.cs.
+// scale, so that a scale far too large does not overflow them. The same counts as Cpu/CastCounter.cs.
 template <class T> struct CastCounter
 {
     static constexpr u32 kHigh = 1u << 16;
@@ -47,7 +47,7 @@ template <class T> struct CastCounter
     float signal = 0.0f, noise = 0.0f;
 
     // A value before the scale, all of a tensor with one scale.
-    __device__ __forceinline__ void add(float value, float scale) { count(value, scale, 1.0f); }
+    __device__ __forceinline__ void add(float value, float scale) { count(value, scale, __frcp_rn(scale)); }
 
     // The same where parts of a tensor have scales of their own.
     __device__ __forceinline__ void add_part(float value, float scale, float inverse) { count(value, scale, inverse); }
@@ -112,8 +112,7 @@ private:
         atomicAdd(&to->underflow, (u64)totals.underflow);
         atomicAdd(&to->saturated, (u64)totals.saturated);
         to->signal.add(totals.signal);
-        const float inverse = scale > 0.0f ? __fdiv_rn(1.0f, scale) : 1.0f;
-        to->noise.add(totals.noise * inverse * inverse);
+        to->noise.add(totals.noise);
         atomicMax(&to->amax, totals.amax);
         to->scale = scale;
     }
