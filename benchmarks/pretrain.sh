@@ -8,7 +8,8 @@
 # RUNS (recipe:seed, by spaces, in order) replaces the built-in list; the first recipe is what the others are compared with, its other seeds are the noise.
 # STEPS (9200 of 32 x 1024 tokens: 301 million, 1.6 passes over 190 MB) and ARGS (options of train) make other runs of it, the ablation of FP8-LM's Table 6 for example:
 #   STEPS=1500 RUNS="Fp32:1 Bf16:1 Fp8LmO2:1 Bf16Master:1 Fp8Master:1 Fp8SecondMoment:1" ARGS="--non-finite skip" benchmarks/pretrain.sh run DIR
-# LIMIT (seconds, 560): the run that is on its way then saves and stops. Called again with the same WORK (/tmp/fp8lm-pretrain), it goes on from there.
+# Several GPUs (GPUS, their numbers; all of them) share the runs: each takes the next one.
+# LIMIT (seconds, 560): runs that are on their way then save and stop. Called again with the same WORK (/tmp/fp8lm-pretrain), it goes on from there.
 # DEVICE=cpu STEPS=20 ARGS="--size Tiny --sequence 64 --micro-batch 4 --eval-batches 8" is a trial without GPU.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -48,18 +49,13 @@ pack() {
   cp "$root/benchmarks/pretrain.sh" "$root/benchmarks/pretrain_report.py" "$root/benchmarks/curve_report.py" "$dir/"
 }
 
-run() {
-  local dir out spec recipe seed name status limit=${LIMIT-560} work=${WORK-/tmp/fp8lm-pretrain} steps=${STEPS-9200}
-  dir=$(cd "$1" && pwd)
-  out=$(mkdir -p "${2-$dir/out}" && cd "${2-$dir/out}" && pwd)
-  mkdir -p "$work/dotnet" "$work/summaries"
-  [[ -x $work/dotnet/dotnet ]] || tar xJ -C "$work/dotnet" -f "$dir/runtime.tar.xz"
-  tar xJ -C "$work" -f "$dir/pretraining.tar.xz"
-  [[ -s $work/text.txt ]] || xz -dc "$dir/text.xz" >"$work/text.txt"
-  export DOTNET_ROOT=$work/dotnet DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 FP8LM_CACHE=${FP8LM_CACHE-$work/cache}
+# One after the other takes the next run that nobody has taken; those that have ended stay so.
+train() {
+  local gpu=$1 spec recipe seed name status
+  [[ -z $gpu ]] || export CUDA_VISIBLE_DEVICES=$gpu
   for spec in $runs; do
     recipe=${spec%:*} seed=${spec#*:} name=${spec/:/-}
-    [[ ! -s $work/summaries/$name.json ]] || continue
+    [[ ! -s $work/summaries/$name.json ]] && mkdir "$work/taken/$name" 2>/dev/null || continue
     if ((SECONDS + 20 > limit)); then
       echo "$spec: no time left of $limit s; run again to go on" | tee -a "$work/pretrain.log" >&2
       break
@@ -67,15 +63,33 @@ run() {
     status=0
     # The program saves and stops when it is told to end; the summary of a run that was interrupted is not kept.
     timeout -s TERM -k 60 $((limit - SECONDS)) "$work/dotnet/dotnet" exec "$work/Pretraining/Fp8Lm.Pretraining.dll" train --data "$work/text.txt" --recipe "$recipe" --seed "$seed" \
-      --steps "$steps" --schedule-steps "$steps" --device "${DEVICE-cuda}" --out "$work/$name" --resume --length 0 --keep 1 --summary "$work/summary.json" ${ARGS-} \
+      --steps "$steps" --schedule-steps "$steps" --device "${DEVICE-cuda}" --out "$work/$name" --resume --length 0 --keep 1 --summary "$work/taken/$name/summary.json" ${ARGS-} \
       >>"$work/$name.log" 2>&1 || status=$?
     tail -n 4 "$work/$name.log" | sed "s/^/$spec: /" | tee -a "$work/pretrain.log" >&2
     if [[ $status == 0 ]]; then
-      mv "$work/summary.json" "$work/summaries/$name.json"
+      mv "$work/taken/$name/summary.json" "$work/summaries/$name.json"
     else
       echo "$spec: ended with $status at $SECONDS s" | tee -a "$work/pretrain.log" >&2
     fi
   done
+}
+
+run() {
+  local dir out gpu limit=${LIMIT-560} work=${WORK-/tmp/fp8lm-pretrain} steps=${STEPS-9200} workers=()
+  dir=$(cd "$1" && pwd)
+  out=$(mkdir -p "${2-$dir/out}" && cd "${2-$dir/out}" && pwd)
+  mkdir -p "$work/dotnet" "$work/summaries"
+  rm -rf "$work/taken"
+  mkdir "$work/taken"
+  [[ -x $work/dotnet/dotnet ]] || tar xJ -C "$work/dotnet" -f "$dir/runtime.tar.xz"
+  tar xJ -C "$work" -f "$dir/pretraining.tar.xz"
+  [[ -s $work/text.txt ]] || xz -dc "$dir/text.xz" >"$work/text.txt"
+  export DOTNET_ROOT=$work/dotnet DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 FP8LM_CACHE=${FP8LM_CACHE-$work/cache}
+  for gpu in ${GPUS-$(nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null || echo all)}; do
+    train "${gpu#all}" &
+    workers+=($!)
+  done
+  wait "${workers[@]}"
   cp "$work/pretrain.log" "$out/"
   python3 "$dir/pretrain_report.py" "$work" "$out" $runs
 }
@@ -84,5 +98,5 @@ case ${1:-} in
   text) shift; text "$@" ;;
   pack) shift; pack "$@" ;;
   run) shift; run "$@" ;;
-  *) sed -n '2,16p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+  *) sed -n '2,17p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
 esac
