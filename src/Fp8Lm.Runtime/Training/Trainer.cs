@@ -375,7 +375,7 @@ public sealed class Trainer
     /// <summary>Runs the first micro-batch until every FP8 tensor has a scale that fits it; otherwise step 1 would round its gradients to zero.</summary>
     private void Calibrate()
     {
-        if (program.Scaling is null || session.ScaleSlots == 0)
+        if (program.Scaling is null || (session.ScaleSlots == 0 && session.Plan.GradientHistory == 0))
         {
             return;
         }

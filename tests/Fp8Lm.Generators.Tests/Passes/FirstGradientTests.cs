@@ -70,4 +70,47 @@ public sealed class FirstGradientTests
         Assert.Equal("s.GradientsHold || chunk > 0 ? 1 : 0", adding["tokens"][0].Params.Single(p => p.Name == "adds").Argument);
         Assert.Equal("s.GradientsHold ? 1 : 0", adding["layers.*.own"][0].Params.Single(p => p.Name == "adds").Argument);
     }
+
+    /// <summary>Scales of FP8 gradients are updated where a gradient has one: with products in 16 bits too, and not in a model without such weights, whose plan has no room for them.</summary>
+    [Theory]
+    [InlineData("Fp8 = false", "Linear(x, own)", true)]
+    [InlineData("Fp8 = true", "Linear(x, own)", true)]
+    [InlineData("Fp8 = true", "Linear(Linear(x, own), own)", false)]
+    public void ScalesOfGradientsAreThoseThatExist(string option, string linears, bool scales)
+    {
+        CompiledProgram program = CompilerTest.Compile(
+            $$"""
+            using Fp8Lm;
+            using static Fp8Lm.Ops;
+
+            [Fp8Model]
+            public partial class Some
+            {
+                static readonly Dim Vocab = new(), Width = new(), Layers = new();
+                [ModelSize] static readonly Size Tiny = new() { [Vocab] = 64, [Width] = 32, [Layers] = 2 };
+                readonly Weight tokens = new(Vocab, Width);
+                readonly Repeat<Layer> layers = new(Layers, () => new Layer(Width));
+
+                Tensor Forward(Tokens ids)
+                {
+                    Tensor x = Embed(tokens, ids);
+                    foreach (Layer layer in layers) x = layer.Forward(x);
+                    return Linear(x, tokens);
+                }
+            }
+
+            [Fp8Module]
+            public partial class Layer(Dim width)
+            {
+                readonly Weight own = new(width, width) { {{option}} };
+
+                public Tensor Forward(Tensor x) => x + {{linears}};
+            }
+            """,
+            CompilerTest.Recipe("Fp8LmO2"));
+        string text = Fp8Lm.Generators.Emit.CSharp.ProgramEmitter.Emit(program);
+        Assert.Equal(scales, text.Contains("K.gradient_scales", System.StringComparison.Ordinal));
+        Assert.Equal(scales, text.Contains("DelayedGradients = true", System.StringComparison.Ordinal));
+        Assert.DoesNotContain("K.gradient_amax", text, System.StringComparison.Ordinal);
+    }
 }

@@ -72,7 +72,7 @@ internal sealed class ProgramEmitter
         DimExpr vocabulary = Graph.Logits.Type.Columns;
         w.Line($"public override string Recipe => {ProgramText.Quote(recipe.Name)};").Line();
         string scaling = !Casts ? "null"
-            : $"new({(recipe.Scaling == ScalePolicy.Delayed ? "true" : "false")}, {ProgramText.N(recipe.AmaxHistory)}, {(recipe.PowerOfTwoScales ? "true" : "false")}, {ProgramText.N(recipe.Margin)}){(recipe.DelayedGradients ? " { DelayedGradients = true }" : "")}";
+            : $"new({(recipe.Scaling == ScalePolicy.Delayed ? "true" : "false")}, {ProgramText.N(recipe.AmaxHistory)}, {(recipe.PowerOfTwoScales ? "true" : "false")}, {ProgramText.N(recipe.Margin)}){(StoresGradients(current: false) ? " { DelayedGradients = true }" : "")}";
         w.Line($"public override ScalingInfo? Scaling => {scaling};").Line();
         w.Line("public override bool KernelsOverlap => true;").Line();
         if (recipe.ScalesLoss)
@@ -146,8 +146,11 @@ internal sealed class ProgramEmitter
         w.Line("];").Line();
     }
 
-    /// <summary>Whether anything is FP8: in the families of scales, or with scales beside the bytes.</summary>
-    private bool Casts => Graph.Scales.Count > 0 || Graph.Nodes.Any(n => n.IsGroupedCast);
+    /// <summary>Whether anything is FP8: in the families of scales, with scales beside the bytes, or gradients alone, whose products may be in 16 bits.</summary>
+    private bool Casts => Graph.Scales.Count > 0 || Graph.Nodes.Any(n => n.IsGroupedCast) || StoresGradients(current: false);
+
+    /// <summary>Whether a weight gradient is stored in FP8 with such a scale; a model may have no weight whose gradient is.</summary>
+    private bool StoresGradients(bool current) => Graph.Nodes.Any(n => n.Op == OpCode.StoreGradient && n.Data.CurrentScale == current);
 
     private static string Kind(KernelProgram kernel) => kernel.Group.Anchor?.Op switch
     {
@@ -279,7 +282,7 @@ internal sealed class ProgramEmitter
         Head();
 
         w.Open("public override void Backward(Session s)").Line("DimBinding d = s.Dims;");
-        if (RecipeSpec.IsFp8(compiled.Recipe.WeightGradient) && !compiled.Recipe.DelayedGradients)
+        if (StoresGradients(current: true))
         {
             w.Line("s.Launch(K.gradient_amax, s.Workspace(WorkspacePart.StateAmax), (nint)s.Plan.StateInstances);");
         }
@@ -295,7 +298,7 @@ internal sealed class ProgramEmitter
             w.Line($"s.Launch(K.scale_update, s.ScaleArena, s.ScaleInverseArena, s.AmaxArena, s.AmaxHistoryArena, s.ScaleMaximumArena, (nint)s.ScaleSlots, {ProgramText.N(compiled.Recipe.AmaxHistory)}, {(compiled.Recipe.PowerOfTwoScales ? 1 : 0)}, {ProgramText.N(compiled.Recipe.Margin)}, s.State);");
         }
 
-        if (compiled.Recipe.DelayedGradients)
+        if (StoresGradients(current: false))
         {
             w.Line($"s.Launch(K.gradient_scales, s.Workspace(WorkspacePart.StateScale), s.Workspace(WorkspacePart.StateScaleInverse), s.Workspace(WorkspacePart.StateAmax), s.Workspace(WorkspacePart.GradientHistory), (nint)s.Plan.StateInstances, {ProgramText.N(compiled.Recipe.AmaxHistory)}, {Maximum(compiled.Recipe.WeightGradient)}, s.State);");
         }
