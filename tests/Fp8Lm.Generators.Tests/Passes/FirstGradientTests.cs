@@ -78,39 +78,59 @@ public sealed class FirstGradientTests
     [InlineData("Fp8 = true", "Linear(Linear(x, own), own)", false)]
     public void ScalesOfGradientsAreThoseThatExist(string option, string linears, bool scales)
     {
-        CompiledProgram program = CompilerTest.Compile(
-            $$"""
-            using Fp8Lm;
-            using static Fp8Lm.Ops;
-
-            [Fp8Model]
-            public partial class Some
-            {
-                static readonly Dim Vocab = new(), Width = new(), Layers = new();
-                [ModelSize] static readonly Size Tiny = new() { [Vocab] = 64, [Width] = 32, [Layers] = 2 };
-                readonly Weight tokens = new(Vocab, Width);
-                readonly Repeat<Layer> layers = new(Layers, () => new Layer(Width));
-
-                Tensor Forward(Tokens ids)
-                {
-                    Tensor x = Embed(tokens, ids);
-                    foreach (Layer layer in layers) x = layer.Forward(x);
-                    return Linear(x, tokens);
-                }
-            }
-
-            [Fp8Module]
-            public partial class Layer(Dim width)
-            {
-                readonly Weight own = new(width, width) { {{option}} };
-
-                public Tensor Forward(Tensor x) => x + {{linears}};
-            }
-            """,
-            CompilerTest.Recipe("Fp8LmO2"));
+        CompiledProgram program = Layers(option, linears, "Fp8LmO2");
         string text = Fp8Lm.Generators.Emit.CSharp.ProgramEmitter.Emit(program);
         Assert.Equal(scales, text.Contains("K.gradient_scales", System.StringComparison.Ordinal));
         Assert.Equal(scales, text.Contains("DelayedGradients = true", System.StringComparison.Ordinal));
         Assert.DoesNotContain("K.gradient_amax", text, System.StringComparison.Ordinal);
     }
+
+    /// <summary>
+    /// Where no weight is stored in the formats of masters and gradients, the plan has no scales of states unless a moment has one, and the optimizer must not write any:
+    /// O1 is then the optimizer in F32, O2 still has its FP8 moments.
+    /// </summary>
+    [Theory]
+    [InlineData("Fp8LmO1", "Linear(x, own)", "K.adamw_amax")]
+    [InlineData("Fp8LmO1", "Linear(Linear(x, own), own)", "K.adamw, s.MasterArena, s.GradientArena")]
+    [InlineData("Fp8LmO2", "Linear(Linear(x, own), own)", "K.adamw_amax")]
+    [InlineData("TransformerEngine", "Linear(Linear(x, own), own)", "K.adamw, s.MasterArena, s.GradientArena")]
+    public void TheOptimizerHasWhatIsStored(string recipe, string linears, string launch)
+    {
+        string text = Fp8Lm.Generators.Emit.CSharp.ProgramEmitter.Emit(Layers("Fp8 = true", linears, recipe));
+        Assert.Contains(launch, text, System.StringComparison.Ordinal);
+        Assert.Equal(launch == "K.adamw_amax", text.Contains("WorkspacePart.StateAmax", System.StringComparison.Ordinal));
+        Assert.Equal(launch == "K.adamw_amax", text.Contains("ParameterFormats", System.StringComparison.Ordinal));
+        Assert.Equal(launch == "K.adamw_amax", text.Contains("K.state_scales", System.StringComparison.Ordinal));
+    }
+
+    private static CompiledProgram Layers(string option, string linears, string recipe) => CompilerTest.Compile(
+        $$"""
+        using Fp8Lm;
+        using static Fp8Lm.Ops;
+
+        [Fp8Model]
+        public partial class Some
+        {
+            static readonly Dim Vocab = new(), Width = new(), Layers = new();
+            [ModelSize] static readonly Size Tiny = new() { [Vocab] = 64, [Width] = 32, [Layers] = 2 };
+            readonly Weight tokens = new(Vocab, Width);
+            readonly Repeat<Layer> layers = new(Layers, () => new Layer(Width));
+
+            Tensor Forward(Tokens ids)
+            {
+                Tensor x = Embed(tokens, ids);
+                foreach (Layer layer in layers) x = layer.Forward(x);
+                return Linear(x, tokens);
+            }
+        }
+
+        [Fp8Module]
+        public partial class Layer(Dim width)
+        {
+            readonly Weight own = new(width, width) { {{option}} };
+
+            public Tensor Forward(Tensor x) => x + {{linears}};
+        }
+        """,
+        CompilerTest.Recipe(recipe));
 }

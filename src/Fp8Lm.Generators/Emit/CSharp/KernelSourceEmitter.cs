@@ -24,7 +24,7 @@ internal static class KernelSourceEmitter
             w.Line();
         }
 
-        foreach (LibraryKernel kernel in LibraryKernels.Of(compiled.Recipe))
+        foreach (LibraryKernel kernel in LibraryKernels.Of(compiled.States))
         {
             ProgramText.Raw(w, $"public static string {kernel.Name} => {Decode}", kernel.Cuda(), "u8);");
             w.Line();

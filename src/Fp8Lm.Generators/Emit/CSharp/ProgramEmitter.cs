@@ -48,7 +48,7 @@ internal sealed class ProgramEmitter
             Numbers("Cast", Context.CastConstants);
         }
 
-        Numbers("K", [.. compiled.Kernels.Select(k => k.Name), .. LibraryKernels.Of(compiled.Recipe).Select(k => k.Name)]);
+        Numbers("K", [.. compiled.Kernels.Select(k => k.Name), .. LibraryKernels.Of(compiled.States).Select(k => k.Name)]);
         KernelTable();
         BufferTable();
         ScaleTable();
@@ -138,7 +138,7 @@ internal sealed class ProgramEmitter
             w.Line($"    new({ProgramText.Quote(kernel.Name)}, KernelKind.{Kind(kernel)}, Cuda.{kernel.Name}, {kernel.Name}, [{string.Join(", ", kernel.Params.Select(p => ProgramText.Quote($"{p.Name}: {CudaText.Type(p)}{(p.IsPointer ? "*" : "")}{(p.Written ? " (written)" : "")}")))}], {Geometry(kernel)}),");
         }
 
-        foreach (LibraryKernel kernel in LibraryKernels.Of(compiled.Recipe))
+        foreach (LibraryKernel kernel in LibraryKernels.Of(compiled.States))
         {
             w.Line($"    new({ProgramText.Quote(kernel.Name)}, KernelKind.{kernel.Kind}, Cuda.{kernel.Name}, {kernel.Cpu}, [{string.Join(", ", kernel.Params.Select(p => ProgramText.Quote($"{p.Name}: {CudaText.Type(p.Type)}{(p.IsPointer ? "*" : "")}")))}], {kernel.Geometry}),");
         }
@@ -243,7 +243,7 @@ internal sealed class ProgramEmitter
     /// <summary>Formats of what the optimizer keeps.</summary>
     private void StateFormats()
     {
-        if (!compiled.Recipe.OwnStates)
+        if (!compiled.States.OwnStates)
         {
             return;
         }
@@ -306,7 +306,7 @@ internal sealed class ProgramEmitter
         w.Close().Line();
 
         w.Open("public override void Optimize(Session s)");
-        if (compiled.Recipe.OwnStates)
+        if (compiled.States.OwnStates)
         {
             OptimizeSegmented();
         }
@@ -341,7 +341,7 @@ internal sealed class ProgramEmitter
     /// <summary>All parameters through a table: in one pass, or, where states have scales, amax of what will be stored, the store, and its scales.</summary>
     private void OptimizeSegmented()
     {
-        RecipeSpec r = compiled.Recipe;
+        RecipeSpec r = compiled.States;
         string arenas = "s.MasterArena, s.GradientArena, s.FirstMomentArena, s.SecondMomentArena, segments, count, tiles"
             + (r.GroupedMoments ? ", s.Workspace(WorkspacePart.FirstGroups), s.Workspace(WorkspacePart.SecondGroups)" : "");
         int Moment(Format format) => r.MomentHasScale(format) ? Maximum(format) : 0;
