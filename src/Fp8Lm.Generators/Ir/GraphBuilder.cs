@@ -87,7 +87,10 @@ internal sealed class GraphBuilder(Graph graph, Block block)
 
     public Value Mul(Value x, Value y) => Binary(OpCode.Mul, x, y);
 
-    public Value Mul(Value x, double y) => Binary(OpCode.Mul, x, Constant(y));
+    /// <summary>A factor of x that is a constant too becomes one with y.</summary>
+    public Value Mul(Value x, double y) => x.Op == OpCode.Mul && x.Node.Inputs[1].Op == OpCode.Constant
+        ? Mul(x.Node.Inputs[0], x.Node.Inputs[1].Node.Data.Number * y)
+        : Binary(OpCode.Mul, x, Constant(y));
 
     public Value Div(Value x, Value y) => Binary(OpCode.Div, x, y);
 

@@ -134,14 +134,14 @@ internal sealed class CudaRowRenderer : CudaRowText
         OpenSweep("Reduction");
         W.Open("if (Rows::inside(c0))");
         Loads(stage);
-        OpenElements();
-        Elements(stage);
+        OpenPack(stage);
         foreach (Reduction reduction in stage.Reductions)
         {
-            W.Line(reduction.Max ? $"{reduction.Result} = max_({reduction.Result}, {reduction.Operand});" : $"{reduction.Result} += {reduction.Operand};");
+            W.Line(Accumulate(stage, reduction));
         }
 
-        W.Close().Close().Close();
+        ClosePack(stage);
+        W.Close().Close();
         foreach (Reduction reduction in stage.Reductions)
         {
             W.Line($"{reduction.Result} = Rows::{(reduction.Max ? "max" : "sum")}({reduction.Result});");
@@ -178,8 +178,7 @@ internal sealed class CudaRowRenderer : CudaRowText
             W.Line($"const auto old{N(packed.IndexOf(store))} = row::load<kWidth>({store.Param.Name} + {CudaText.Index(store.Access, Program, null, "c0")});");
         }
 
-        OpenElements();
-        Elements(final);
+        OpenPack(final);
         foreach (Output output in outputs)
         {
             Measure(output);
@@ -196,7 +195,7 @@ internal sealed class CudaRowRenderer : CudaRowText
             }
         }
 
-        W.Close();
+        ClosePack(final);
         foreach (Output output in packed)
         {
             (KernelParam? param, Access? access) = output switch
@@ -214,7 +213,45 @@ internal sealed class CudaRowRenderer : CudaRowText
         W.Close().Close();
     }
 
+    /// <summary>What an element adds to a reduction. Nothing where a choice says zero, which is most elements where the choice is for the label's.</summary>
+    private static string Accumulate(Stage stage, Reduction reduction)
+    {
+        if (reduction.Max)
+        {
+            return $"{reduction.Result} = max_({reduction.Result}, {reduction.Operand});";
+        }
+
+        bool IsZero(string operand) => stage.Columns.Concat(stage.Row).OfType<ConstantStatement>().Any(c => c.Result == operand && c.Data.Number == 0);
+        return stage.Columns.OfType<OpStatement>().FirstOrDefault(o => o.Result == reduction.Operand) is { Node.Op: OpCode.Select } choice && IsZero(choice.Operands[2])
+            ? $"if ({choice.Operands[0]}) {reduction.Result} += {choice.Operands[1]};"
+            : $"{reduction.Result} += {reduction.Operand};";
+    }
+
     // ---- Packs ------------------------------------------------------------------------------------------------------------------------
+
+    /// <summary>
+    /// The elements of a pack. Where they are compared with the row's label, there are two texts of them: one pack of a row has the label, and the others, which know that they do not, have
+    /// neither comparison nor choice. (With them, instructions and not memory set the time of the cross entropy.)
+    /// </summary>
+    private void OpenPack(Stage stage)
+    {
+        if (AsksForLabel(stage))
+        {
+            W.Open("const auto elements = [&](auto labelled)");
+        }
+
+        OpenElements();
+        Elements(stage, "labelled.kValue && c == label");
+    }
+
+    private void ClosePack(Stage stage)
+    {
+        W.Close();
+        if (AsksForLabel(stage))
+        {
+            W.Close(";").Line("row::with_label<kWidth>(c0, label, elements);");
+        }
+    }
 
     private void Loads(Stage stage)
     {

@@ -172,15 +172,18 @@ internal abstract class CudaRowText
     /// <summary>What the elements of a row in some stages are compared with, once per row: stores of the last sweep could change it for all the compiler knows.</summary>
     protected void Label(IEnumerable<Stage> stages)
     {
-        if (stages.SelectMany(s => s.Columns).OfType<SpecialStatement>().Any(s => s.Node.Op == OpCode.IsLabel))
+        if (stages.Any(AsksForLabel))
         {
             W.Line("const int label = labels[row];");
         }
     }
 
+    protected static bool AsksForLabel(Stage stage) => stage.Columns.OfType<SpecialStatement>().Any(s => s.Node.Op == OpCode.IsLabel);
+
     protected void OpenElements() => W.Line("#pragma unroll").Open("for (int e = 0; e < kWidth; ++e)");
 
-    protected void Elements(Stage stage)
+    /// <param name="label">What an element is at the row's label: a comparison, or, where the text is there with and without, that too.</param>
+    protected void Elements(Stage stage, string label = "c == label")
     {
         if (stage.Columns.Any(c => c is SpecialStatement))
         {
@@ -192,7 +195,7 @@ internal abstract class CudaRowText
             W.Line(statement switch
             {
                 LoadStatement load when InColumns(load) => $"const float {load.Result} = {load.Result}_pack[e];",
-                SpecialStatement { Node.Op: OpCode.IsLabel } => $"const bool {statement.Result} = c == label;",
+                SpecialStatement { Node.Op: OpCode.IsLabel } => $"const bool {statement.Result} = {label};",
                 _ => CudaText.Statement(statement, Program),
             });
         }

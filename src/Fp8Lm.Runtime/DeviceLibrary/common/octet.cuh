@@ -51,15 +51,15 @@ template <bool kWhole, class T> __device__ Octet<T> load_octet(const T* from, in
     return result;
 }
 
-// Asks for columns adjacent elements of a row, that will be loaded as octets, to be brought to L2.
+// Asks for columns adjacent elements of a row, that will be loaded as octets, to be brought to L2: a line at a time. (A bulk prefetch takes its address from a uniform register, so
+// a warp whose lanes have rows of their own issues one after the other: 128 rows kept the warp that feeds the tensor cores busy for most of a short product.)
 template <bool kWhole, class T> __device__ void prefetch_octets(const T* from, int columns)
 {
-    // The instruction takes whole vectors of 16 bytes; octets of bytes may begin between two.
-    if constexpr (kWhole && kIsFixed8<T>)
-        if (((u64)from | (u64)columns) % 16 != 0)
-            return;
+    constexpr int kLine = 128;
     if constexpr (kWhole && (sizeof(T) > 1 || kIsFixed8<T>))
-        asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(columns * (int)sizeof(T)) : "memory");
+        #pragma unroll 1
+        for (int byte = 0; byte < columns * (int)sizeof(T); byte += kLine)
+            asm volatile("prefetch.global.L2 [%0];" ::"l"(reinterpret_cast<u64>(from) + byte) : "memory");
 }
 
 template <bool kWhole, class T> __device__ void store_octet(T* to, const Octet<T>& octet, int count)

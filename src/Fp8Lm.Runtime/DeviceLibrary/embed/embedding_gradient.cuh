@@ -12,6 +12,7 @@ struct EmbeddingGradient : Launch<256>
     static constexpr int kWindow = 32768;    // positions that are marked at a time
     static constexpr int kFilterBits = 2048;
     static constexpr int kWarps = kThreads / kWarpSize;
+    static constexpr int kBatch = 16;        // rows that a warp asks for before it adds the first
 
     template <class T>
     static __device__ void run(const int* tokens, const T* d_y, float* grad, i64 count, i64 vocab, i64 columns)
@@ -152,12 +153,22 @@ private:
             for (i64 column = begin + lane * 4; column < end && listed > 0; column += kWarpSize * 4)
             {
                 float4 sum = load4(row + column);
-                #pragma unroll 4
-                for (int i = 0; i < listed; ++i)
+                const auto add = [&](const float4& part) { sum = make_float4(sum.x + part.x, sum.y + part.y, sum.z + part.z, sum.w + part.w); };
+                // Where few tokens have all positions, few warps have all work, and each waits for memory: it asks for many rows at once.
+                int i = 0;
+                for (; i + kBatch <= listed; i += kBatch)
                 {
-                    const float4 part = load4(d_y + list[i] * columns + column);
-                    sum = make_float4(sum.x + part.x, sum.y + part.y, sum.z + part.z, sum.w + part.w);
+                    float4 parts[kBatch];
+                    #pragma unroll
+                    for (int j = 0; j < kBatch; ++j)
+                        parts[j] = load4(d_y + list[i + j] * columns + column);
+                    #pragma unroll
+                    for (int j = 0; j < kBatch; ++j)
+                        add(parts[j]);
                 }
+                #pragma unroll 4
+                for (; i < listed; ++i)
+                    add(load4(d_y + list[i] * columns + column));
                 store4(row + column, sum.x, sum.y, sum.z, sum.w);
             }
         else

@@ -12,12 +12,12 @@ struct ColumnSum
 };
 
 // grad[c] += sum over slabs of partial[slab][c]. Grid: (blocks of columns, sums of the launch); which sum a block has is the caller's choice.
-// A block owns 32 columns; warp w sums slabs w, w + 32, ... and the warps' sums are added in order. A warp asks for many slabs at once:
-// there are few blocks, and each has to wait for memory.
-struct ColumnSumFinish : Launch<1024, 32, 1>
+// A block owns 32 columns; warp w sums slabs w, w + 16, ... and the warps' sums are added in order. A warp asks for many slabs at once, and some blocks share
+// a multiprocessor: one adds up while others wait for memory.
+struct ColumnSumFinish : Launch<512, 32, 1, 0, 4>
 {
     static constexpr int kWarps = kThreads / kWarpSize;
-    static constexpr int kBatch = 16;
+    static constexpr int kBatch = 8;
 
     static __device__ __forceinline__ void run(const ColumnSum& sum) { run(sum.partial, sum.slabs, sum.cols, sum.grad); }
 

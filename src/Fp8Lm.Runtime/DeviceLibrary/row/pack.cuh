@@ -21,6 +21,17 @@ template <class... Extents> constexpr int pack_width(Extents... extents)
 // Whether packs that begin at multiples of these are aligned.
 template <class... Extents> constexpr bool whole_packs(int width, Extents... extents) { return ((extents % width == 0) && ...); }
 
+template <bool kIs> struct Known { static constexpr bool kValue = kIs; };
+
+// Calls body with whether the row's label is one of the kWidth columns from column on.
+template <int kWidth, class Body> __device__ __forceinline__ void with_label(int column, int label, const Body& body)
+{
+    if ((u32)(label - column) < (u32)kWidth)
+        body(Known<true>{});
+    else
+        body(Known<false>{});
+}
+
 // Sums of a lane's columns.
 template <bool kAligned, int kWidth> __device__ __forceinline__ void store_sums(float* address, const Floats<kWidth>& sums)
 {
