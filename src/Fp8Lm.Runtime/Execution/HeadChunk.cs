@@ -7,10 +7,10 @@ namespace Fp8Lm.Execution;
 public static class HeadChunk
 {
     /// <summary>
-    /// Logits of one chunk: at most this many elements, unless the rows cannot be cut further. One GiB in 16 bits: every chunk reads and writes the F32 gradient of the
+    /// Logits of one chunk: at most this many elements, unless the rows cannot be cut further. Half a GiB in 16 bits: every chunk reads and writes the F32 gradient of the
     /// head's weight, so chunks should be long; peak memory grows with them.
     /// </summary>
-    public const long TargetElements = 1L << 29;
+    public const long TargetElements = 1L << 28;
 
     /// <summary>
     /// Rows of one chunk: the largest power of two that divides <paramref name="tokens"/> and keeps the chunk within <see cref="TargetElements"/>, at least 16;

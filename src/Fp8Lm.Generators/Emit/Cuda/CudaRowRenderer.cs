@@ -223,7 +223,7 @@ internal sealed class CudaRowRenderer : CudaRowText
 
         bool IsZero(string operand) => stage.Columns.Concat(stage.Row).OfType<ConstantStatement>().Any(c => c.Result == operand && c.Data.Number == 0);
         return stage.Columns.OfType<OpStatement>().FirstOrDefault(o => o.Result == reduction.Operand) is { Node.Op: OpCode.Select } choice && IsZero(choice.Operands[2])
-            ? $"if ({choice.Operands[0]}) {reduction.Result} += {choice.Operands[1]};"
+            ? $"if ({choice.Operands[0]}) {reduction.Result} += {reduction.Operand};"
             : $"{reduction.Result} += {reduction.Operand};";
     }
 

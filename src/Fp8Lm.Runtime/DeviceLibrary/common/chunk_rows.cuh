@@ -5,7 +5,7 @@ namespace fp8lm {
 
 constexpr long long chunk_rows(long long tokens, long long vocabulary)
 {
-    constexpr long long kTargetElements = 1ll << 29;
+    constexpr long long kTargetElements = 1ll << 28;
     if (tokens * vocabulary <= kTargetElements || tokens % 16 != 0) return tokens;
     long long rows = tokens & -tokens;
     while (rows > 16 && rows * vocabulary > kTargetElements) rows /= 2;
