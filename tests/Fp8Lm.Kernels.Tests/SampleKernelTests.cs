@@ -71,6 +71,7 @@ public sealed partial class SampleKernelTests
     [InlineData("TransformerEngine")]
     [InlineData("BlockScaled")]
     [InlineData("Fp8LmO2")]
+    [InlineData("Coat")]
     public void ThePlainFormHasNoTraceOfCounting(string recipe)
     {
         if (!KernelCompiler.IsAvailable(out string problem))

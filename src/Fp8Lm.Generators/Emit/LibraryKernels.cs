@@ -93,17 +93,21 @@ internal static class LibraryKernels
         yield return new("gradient_norm", "ScaledOptimizer", "optim/gradient_norm.cuh", $"optim::SegmentedGradientNorm<{CudaText.Type(recipe.WeightGradient)}>",
             $"CpuKernels.{(scales.Length > 0 ? "Scaled" : "Segmented")}GradientNorm<{State(recipe.WeightGradient)}>", "NoGeometry.Instance",
             [arenas[1], .. arenas.Skip(4), .. scales, P("state", ElementType.State, true), P("scratch", ElementType.F32, true)]);
+        // Both forms of the pass that stores; the CPU's takes the counting one where it is told to.
+        KernelParam[] casts = recipe.NarrowStates ? [P("casts", ElementType.CastStatistics, true)] : [];
+        string Store(string plain, string counting) => $"CpuKernels.{(casts.Length > 0 ? counting : plain)}{cpu}";
         KernelParam[] groups = recipe.GroupedMoments ? [P("m_groups", ElementType.F32, true), P("v_groups", ElementType.F32, true)] : [];
         if (!recipe.ScaledStates)
         {
-            yield return new("adamw", "ScaledOptimizer", "optim/segmented_adamw.cuh", cuda + "::Update", "CpuKernels.SegmentedAdamW" + cpu, "NoGeometry.Instance", [.. arenas, .. groups, P("state", ElementType.State)]);
+            yield return new("adamw", "ScaledOptimizer", "optim/segmented_adamw.cuh", cuda + "::Update", Store("SegmentedAdamW", "CountedAdamW"), "NoGeometry.Instance",
+                [.. arenas, .. groups, P("state", ElementType.State), .. casts]);
             yield break;
         }
 
         yield return new("adamw_amax", "ScaledOptimizer", "optim/segmented_adamw.cuh", cuda + "::Amax", "CpuKernels.ScaledAdamAmax" + cpu, "NoGeometry.Instance",
             [.. arenas.Concat(groups).Select(a => P(a.Name, a.Type)), P("inverse", ElementType.F32), P("amax", ElementType.U32, true), P("state", ElementType.State)]);
-        yield return new("adamw_store", "ScaledOptimizer", "optim/segmented_adamw.cuh", cuda + "::Store", "CpuKernels.ScaledAdamStore" + cpu, "NoGeometry.Instance",
-            [.. arenas, .. groups, P("scale", ElementType.F32), P("inverse", ElementType.F32), P("amax", ElementType.U32), P("state", ElementType.State)]);
+        yield return new("adamw_store", "ScaledOptimizer", "optim/segmented_adamw.cuh", cuda + "::Store", Store("ScaledAdamStore", "CountedAdamStore"), "NoGeometry.Instance",
+            [.. arenas, .. groups, P("scale", ElementType.F32), P("inverse", ElementType.F32), P("amax", ElementType.U32), P("state", ElementType.State), .. casts]);
         yield return StateScales;
         if (RecipeSpec.IsFp8(recipe.WeightGradient))
         {

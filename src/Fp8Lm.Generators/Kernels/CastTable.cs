@@ -7,12 +7,15 @@ using Fp8Lm.Generators.Model;
 
 namespace Fp8Lm.Generators.Kernels;
 
-/// <summary>One cast to FP8 whose numerics can be counted: a slot per layer, and one more where it is carried.</summary>
+/// <summary>One cast whose numerics can be counted: a slot per layer, and one more where it is carried.</summary>
 internal sealed record CastFamily(string Name, string Role, Format Format, Loop? Loop, bool Carried);
+
+/// <summary>What the optimizer stores of one parameter in one arena in fewer than 32 bits: a slot per layer.</summary>
+internal sealed record StateFamily(int Parameter, string Arena, string Role, Format Format, DimExpr Layers);
 
 /// <summary>
 /// The casts of a program, one entry for what a person would call one tensor: the families of scales under their numbers, then casts with scales per row or block,
-/// then gradients of weights that are stored in FP8.
+/// then gradients of weights that are stored in FP8. Behind them stands what the optimizer stores, which no node casts.
 /// </summary>
 internal sealed class CastTable
 {
@@ -22,13 +25,24 @@ internal sealed class CastTable
     private readonly Dictionary<Node, int> grouped = [];
     private readonly Dictionary<int, int> gradients = [];
 
+    /// <summary>What the optimizer keeps of parameters: the arena, what it is called in reports, and its format by recipe; only masters of linear weights have that of the recipe.</summary>
+    private static readonly (string Arena, string Role, Func<RecipeSpec, Format> Format, bool LinearOnly)[] kept =
+    [
+        ("Master", "master", r => r.Master, true),
+        ("FirstMoment", "first_moment", r => r.FirstMoment, false),
+        ("SecondMoment", "second_moment", r => r.SecondMoment, false),
+    ];
+
     private CastTable()
     {
     }
 
     public IReadOnlyList<CastFamily> Families => families;
 
-    public static CastTable Of(Graph graph)
+    /// <summary>What the optimizer stores, arena by arena in the order of parameters.</summary>
+    public IReadOnlyList<StateFamily> States { get; private set; } = [];
+
+    public static CastTable Of(Graph graph, RecipeSpec recipe)
     {
         CastTable table = new();
         foreach (ScaleFamily family in graph.Scales)
@@ -53,8 +67,19 @@ internal sealed class CastTable
             table.gradients[node.Data.Index] = table.Add(graph.Spec.Parameters[node.Data.Index].Path, WeightGradient, node.Data.Format, node.Block.Loop, false);
         }
 
+        table.States =
+        [
+            .. from state in kept
+               let format = state.Format(recipe)
+               where format != Format.F32
+               from parameter in Enumerable.Range(0, graph.Spec.Parameters.Count)
+               where !state.LinearOnly || graph.LinearWeights.Contains(parameter)
+               select new StateFamily(parameter, state.Arena, state.Role, format, Layers(graph.Spec, graph.Spec.Parameters[parameter].Loop)),
+        ];
         return table;
     }
+
+    private static DimExpr Layers(ModelSpec spec, int loop) => spec.Forward.OfType<LoopSpec>().FirstOrDefault(l => l.Id == loop)?.Count ?? DimExpr.One;
 
     /// <summary>The cast that a node makes, and its slot.</summary>
     public (int Cast, InstanceIndex Index) Slot(Node node)

@@ -28,7 +28,7 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
     public BufferPlan Buffers { get; } = buffers;
 
     /// <summary>The casts whose numerics can be counted.</summary>
-    public CastTable Casts { get; } = CastTable.Of(graph);
+    public CastTable Casts { get; } = CastTable.Of(graph, recipe);
 
     /// <summary>Names of casts in the emitted class Cast.</summary>
     public IReadOnlyList<string> CastConstants => castConstants ??= Constants("Cast", Casts.Families.Select(c => c.Name + "_" + c.Role));

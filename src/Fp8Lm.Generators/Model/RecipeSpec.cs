@@ -214,6 +214,9 @@ public sealed record RecipeSpec(
     /// <summary>Whether anything that it keeps has a scale: it then takes the amax of what it will store in a pass of its own, and scales of weights' FP8 copies follow from that.</summary>
     public bool ScaledStates => IsScaled(WeightGradient) || IsScaled(Master) || MomentHasScale(FirstMoment) || MomentHasScale(SecondMoment);
 
+    /// <summary>Whether it stores masters or moments in fewer than 32 bits, which sampled steps count.</summary>
+    public bool NarrowStates => Master != Format.F32 || FirstMoment != Format.F32 || SecondMoment != Format.F32;
+
     /// <summary>Whether moments of that format, one of the recipe's two, are stored in groups.</summary>
     public bool Groups(Format moment) => MomentScaling == MomentScaling.Grouped && IsFp8(moment);
 

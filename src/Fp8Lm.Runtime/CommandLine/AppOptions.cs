@@ -51,7 +51,7 @@ internal sealed class AppOptions
         EvaluationBatches = Number("--eval-batches", "Micro-batches of held-out data in an evaluation, at most.", training.EvaluationBatches, 1, int.MaxValue);
         SaveEvery = Number("--save-every", "Steps between checkpoints; 0: at the end only.", training.CheckpointInterval, 0L, long.MaxValue);
         Numerics = Number(
-            "--numerics", "Steps between those whose casts to FP8 are counted into numerics.csv and numerics.svg (underflow, saturation, noise by tensor and layer); 0: never.",
+            "--numerics", "Steps between those whose casts, and stores of masters and moments in few bits, are counted into numerics.csv and numerics.svg (underflow, saturation, noise by tensor and layer); 0: never.",
             training.NumericsInterval, 0L, long.MaxValue);
         Keep = Number("--keep", "Checkpoints to keep.", training.KeepCheckpoints, 1, 1 << 20);
         NonFinite = Text(

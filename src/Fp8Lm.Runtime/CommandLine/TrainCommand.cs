@@ -27,7 +27,7 @@ internal sealed class TrainCommand(ModelDefinition definition, AppDefaults defau
         CheckReduction(program, training);
         if (training.NumericsInterval > 0 && program.Casts.Count == 0)
         {
-            Say($"Recipe {program.Recipe} casts nothing to FP8, so --numerics has nothing to count.");
+            Say($"Recipe {program.Recipe} casts nothing to FP8 and keeps masters and moments in F32, so --numerics has nothing to count.");
         }
 
         string? summary = parsed.GetValue(options.Summary);
@@ -91,7 +91,7 @@ internal sealed class TrainCommand(ModelDefinition definition, AppDefaults defau
 
         // A run that goes on without counting keeps what there is, but not beyond the step that it goes on from.
         bool counts = training.NumericsInterval > 0 && program.Casts.Count > 0;
-        using NumericsHistory? numerics = counts || NumericsHistory.Exists(folder.Path) ? new NumericsHistory(folder.Path, $"{definition.Name} {size.Name}, {program.Recipe}: numerics of casts to FP8", trainer.Step) : null;
+        using NumericsHistory? numerics = counts || NumericsHistory.Exists(folder.Path) ? new NumericsHistory(folder.Path, $"{definition.Name} {size.Name}, {program.Recipe}: numerics of casts", trainer.Step) : null;
         progress.Numerics = numerics;
         TrainingResult result = progress.Show(() => trainer.Run(interruption.Token));
         history.WriteChart($"{definition.Name} {size.Name}, {program.Recipe}: loss");

@@ -12,6 +12,9 @@ public unsafe interface IStateFormat
     /// <summary>The largest number of a format that is stored with a scale; 0 for those that need none.</summary>
     static abstract float Maximum { get; }
 
+    /// <summary>The largest number of the format.</summary>
+    static abstract float Largest { get; }
+
     /// <summary>The largest number of a format whose groups of 128 elements have scales and exponents of their own; 0 for others.</summary>
     static virtual float GroupMaximum => 0f;
 
@@ -32,6 +35,9 @@ public readonly unsafe struct F32State : IStateFormat
     public static float Maximum => 0f;
 
     /// <inheritdoc/>
+    public static float Largest => float.MaxValue;
+
+    /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Load(byte* p) => Simd.Load((float*)p);
 
@@ -48,6 +54,9 @@ public readonly unsafe struct BF16State : IStateFormat
 
     /// <inheritdoc/>
     public static float Maximum => 0f;
+
+    /// <inheritdoc/>
+    public static float Largest => 3.38953139e38f;
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -68,6 +77,9 @@ public readonly unsafe struct F16State : IStateFormat
     public static float Maximum => 65504f;
 
     /// <inheritdoc/>
+    public static float Largest => Maximum;
+
+    /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Load(byte* p) => Simd.LoadF16((ushort*)p);
 
@@ -84,6 +96,9 @@ public readonly unsafe struct E4M3State : IStateFormat
 
     /// <inheritdoc/>
     public static float Maximum => 448f;
+
+    /// <inheritdoc/>
+    public static float Largest => Maximum;
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -105,6 +120,9 @@ public readonly unsafe struct GroupedState<T> : IStateFormat where T : struct, I
     public static float Maximum => 0f;
 
     /// <inheritdoc/>
+    public static float Largest => T.Largest;
+
+    /// <inheritdoc/>
     public static float GroupMaximum => T.Maximum;
 
     /// <inheritdoc/>
@@ -124,6 +142,9 @@ public readonly unsafe struct E5M2State : IStateFormat
 
     /// <inheritdoc/>
     public static float Maximum => 57344f;
+
+    /// <inheritdoc/>
+    public static float Largest => Maximum;
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

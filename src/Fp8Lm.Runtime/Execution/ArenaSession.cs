@@ -106,6 +106,9 @@ public abstract class ArenaSession : Session
     /// <inheritdoc/>
     public sealed override nint CastStatistics(int cast, long layer) => CountsCasts && Plan.Training ? Layout.CastSlot(cast, layer) : 0;
 
+    /// <inheritdoc/>
+    public sealed override nint StateCasts => CountsCasts && Plan.Training ? Layout.StateCasts : 0;
+
     /// <summary>Sets the base addresses (memory zeroed by the caller) and writes what is fixed for the session: unit scales and each slot's largest value.</summary>
     protected void Attach(Func<ArenaKind, nint> arenaAddress)
     {

@@ -115,7 +115,7 @@ public sealed class MemoryPlan
         ClearedGradients = RangesToClear();
         FirstInstances = CountInstances();
         (ScaleFirstSlots, ScaleSlots) = FirstSlots(Program.Scales.Select(s => s.Layers));
-        (CastFirstSlots, CastSlots) = FirstSlots(Program.Casts.Select(c => c.Layers));
+        (CastFirstSlots, FirstStateCast, CastSlots) = PlaceCasts();
         Buffers = PlaceBuffers();
         PlaceWorkspace();
     }
@@ -153,7 +153,13 @@ public sealed class MemoryPlan
     /// <summary>First slot of each of <see cref="ModelProgram.Casts"/> in <see cref="WorkspacePart.CastStatistics"/>.</summary>
     public IReadOnlyList<long> CastFirstSlots { get; }
 
-    /// <summary>Number of those slots.</summary>
+    /// <summary>
+    /// First slot of what the optimizer stores, behind those of all other casts: [states in fewer than 32 bits, instances], so that kernels that walk over
+    /// <see cref="Segments"/> find a slot by the number of a segment. Slots of instances whose state is F32 stay empty.
+    /// </summary>
+    public long FirstStateCast { get; }
+
+    /// <summary>Number of all these slots.</summary>
     public long CastSlots { get; }
 
     /// <summary>Elements of each parameter arena, alignment included.</summary>
@@ -228,7 +234,9 @@ public sealed class MemoryPlan
                     Elements = Parameters[p].Stride,
                     FirstGroup = FirstGroup(p, layer),
                     WeightSlot = formats.WeightScale < 0 ? -1 : checked((int)(ScaleFirstSlots[formats.WeightScale] + layer)),
-                    Traits = (Definition.Parameters[p].Decay ? StateSegmentTraits.Decays : 0) | (formats.Linear ? StateSegmentTraits.Linear : 0),
+                    Traits = StateSegment.Pad(
+                        (Definition.Parameters[p].Decay ? StateSegmentTraits.Decays : 0) | (formats.Linear ? StateSegmentTraits.Linear : 0),
+                        (int)(Parameters[p].Stride - Parameters[p].Elements)),
                 };
                 tile += Tiles(p);
             }
@@ -391,6 +399,21 @@ public sealed class MemoryPlan
         }
 
         return first;
+    }
+
+    private (long[] First, long States, long Slots) PlaceCasts()
+    {
+        ArenaKind[] arenas = [.. Program.Casts.Where(c => c.State is not null).Select(c => c.State!.Value.Arena).Distinct().OrderBy(StateRow)];
+        (long[] first, long states) = FirstSlots(Program.Casts.Select(c => c.State is null ? c.Layers : _ => 0));
+        for (int cast = 0; cast < first.Length; cast++)
+        {
+            if (Program.Casts[cast].State is { } state)
+            {
+                first[cast] = states + (Array.IndexOf(arenas, state.Arena) * StateInstances) + FirstInstances[state.Parameter];
+            }
+        }
+
+        return (first, states, checked(states + (arenas.Length * StateInstances)));
     }
 
     private (long[] First, long Slots) FirstSlots(IEnumerable<Func<DimBinding, long>> layers)

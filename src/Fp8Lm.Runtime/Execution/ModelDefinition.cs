@@ -101,16 +101,27 @@ public sealed record BufferInfo(
 /// <param name="Layers">Number of slots.</param>
 public sealed record ScaleInfo(string Name, ElementFormat Format, Func<DimBinding, long> Layers);
 
-/// <summary>One cast to FP8 of a program: what is cast, and where its numerics are counted, in a slot per layer.</summary>
+/// <summary>One cast of a program, to FP8 or to what the optimizer stores: what is cast, and where its numerics are counted, in a slot per layer.</summary>
 /// <param name="Name">The tensor's name, with a <c>*</c> for the layer in repeated modules: <c>blocks.*.up</c>.</param>
-/// <param name="Role">What it is to the products that read it: <c>input</c>, <c>weight</c>, <c>gradient</c> (of an output), or <c>weight_gradient</c>.</param>
-/// <param name="Format">E4M3 or E5M2.</param>
+/// <param name="Role">
+/// What it is to the products that read it: <c>input</c>, <c>weight</c>, <c>gradient</c> (of an output), or <c>weight_gradient</c>; or to the optimizer: <c>master</c>,
+/// <c>first_moment</c> or <c>second_moment</c>.
+/// </param>
+/// <param name="Format">E4M3 or E5M2; of what the optimizer stores also F16 or BF16.</param>
 /// <param name="Layers">Number of slots.</param>
 public sealed record CastInfo(string Name, string Role, ElementFormat Format, Func<DimBinding, long> Layers)
 {
     /// <summary>Whether there is a slot per layer of a repeated module.</summary>
     public bool Repeated => Name.Contains('*', StringComparison.Ordinal);
+
+    /// <summary>Which state of which parameter it is; null for what is no state of the optimizer.</summary>
+    public StatePlace? State { get; init; }
 }
+
+/// <summary>A state of the optimizer.</summary>
+/// <param name="Arena">Where it lies.</param>
+/// <param name="Parameter">Number of its parameter.</param>
+public readonly record struct StatePlace(ArenaKind Arena, int Parameter);
 
 /// <summary>How what the optimizer keeps for a parameter is stored. F16, E4M3 and E5M2 have a scale per instance, a power of two (fact sheet, section 2.2).</summary>
 /// <param name="Master">Its weights.</param>

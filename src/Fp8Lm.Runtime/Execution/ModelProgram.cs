@@ -20,7 +20,7 @@ public abstract class ModelProgram
     /// <summary>Families of FP8 scales, indexed by the numbers that the scale addresses of <see cref="Session"/> get.</summary>
     public abstract IReadOnlyList<ScaleInfo> Scales { get; }
 
-    /// <summary>The casts to FP8 whose numerics can be counted, indexed by the numbers that <see cref="Session.CastStatistics"/> gets.</summary>
+    /// <summary>The casts whose numerics can be counted, indexed by the numbers that <see cref="Session.CastStatistics"/> gets; behind those of the schedule what the optimizer stores.</summary>
     public virtual IReadOnlyList<CastInfo> Casts => [];
 
     /// <summary>The linears of repeated modules, in recipes with FP8; empty in others.</summary>

@@ -92,7 +92,7 @@ public abstract class Session : IDisposable
     public abstract nint Amax(int scale, long layer);
 
     /// <summary>
-    /// Whether casts to FP8 are counted by what is queued from now on (<c>docs/numerics.md</c>). Changes no number that is trained; the first time it is turned on, back ends may
+    /// Whether casts are counted by what is queued from now on (<c>docs/numerics.md</c>). Changes no number that is trained; the first time it is turned on, back ends may
     /// compile the counting forms of their kernels.
     /// </summary>
     public virtual bool CountsCasts { get; set; }
@@ -101,6 +101,9 @@ public abstract class Session : IDisposable
     /// <param name="cast">Number of the cast in <see cref="ModelProgram.Casts"/>.</param>
     /// <param name="layer">Its slot.</param>
     public virtual nint CastStatistics(int cast, long layer) => 0;
+
+    /// <summary>Address of the <see cref="Numerics.CastStatistics"/> of what the optimizer stores (<see cref="MemoryPlan.FirstStateCast"/>); zero while casts are not counted.</summary>
+    public virtual nint StateCasts => 0;
 
     /// <summary>The <see cref="StepState"/>.</summary>
     public abstract nint State { get; }

@@ -62,6 +62,8 @@ internal abstract class SessionDecorator(Session inner) : Session
 
     public override nint CastStatistics(int cast, long layer) => inner.CastStatistics(cast, layer);
 
+    public override nint StateCasts => inner.StateCasts;
+
     public override nint Workspace(WorkspacePart part) => inner.Workspace(part);
 
     public override nint Scale(int scale, long layer) => inner.Scale(scale, layer);

@@ -80,12 +80,15 @@ public sealed class SessionLayout
     /// <summary>Address of one slot of the statistics of a cast.</summary>
     public nint CastSlot(int cast, long layer)
     {
-        long slot = Plan.CastFirstSlots[cast] + layer;
-        long end = cast + 1 < Plan.CastFirstSlots.Count ? Plan.CastFirstSlots[cast + 1] : Plan.CastSlots;
-        return layer >= 0 && slot < end
-            ? Workspace(WorkspacePart.CastStatistics) + (nint)(slot * Unsafe.SizeOf<Numerics.CastStatistics>())
+        return layer >= 0 && layer < Plan.Program.Casts[cast].Layers(Plan.Dims)
+            ? CastAddress(Plan.CastFirstSlots[cast] + layer)
             : throw new ArgumentOutOfRangeException(nameof(layer), layer, $"Cast '{Plan.Program.Casts[cast].Name}' has no such layer.");
     }
+
+    /// <summary>Address of the first slot of what the optimizer stores.</summary>
+    public nint StateCasts => CastAddress(Plan.FirstStateCast);
+
+    private nint CastAddress(long slot) => Workspace(WorkspacePart.CastStatistics) + (nint)(slot * Unsafe.SizeOf<Numerics.CastStatistics>());
 
     /// <summary>What lies at an address, for messages: arena, place, and the buffers or the parameter that may be meant.</summary>
     public string Describe(nint address)

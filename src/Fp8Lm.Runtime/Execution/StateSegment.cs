@@ -27,10 +27,18 @@ public struct StateSegment
     public long Elements;
     /// <summary>Slot of the scale of its FP8 copies; -1: none.</summary>
     public int WeightSlot;
-    /// <summary>What holds for it.</summary>
+    /// <summary>What holds for it, and in the upper half how many of <see cref="Elements"/> are no elements of the parameter (<see cref="Padding"/>).</summary>
     public StateSegmentTraits Traits;
     /// <summary>Number of its first group of 128 elements, where moments are in groups (<see cref="ParameterFormats.Grouped"/>).</summary>
     public long FirstGroup;
+
+    private const int PaddingShift = 16;
+
+    /// <summary>Zeros behind the elements of the parameter; not counted in sampled steps.</summary>
+    public readonly int Padding => (int)((uint)Traits >> PaddingShift);
+
+    /// <summary><see cref="Traits"/> with a padding.</summary>
+    internal static StateSegmentTraits Pad(StateSegmentTraits traits, int padding) => traits | (StateSegmentTraits)((uint)padding << PaddingShift);
 }
 
 /// <summary>What holds for a segment.</summary>

@@ -5,14 +5,17 @@ using Fp8Lm.Execution;
 
 namespace Fp8Lm.Numerics;
 
-/// <summary>What the casts of one tensor to FP8 have done in one sampled step, all its micro-batches together.</summary>
+/// <summary>What the casts of one tensor have done in one sampled step, all its micro-batches together.</summary>
 /// <param name="Step">The step, from 1.</param>
 /// <param name="Name">Name of the tensor over all layers, for example <c>blocks.*.up</c>.</param>
-/// <param name="Role">What it is to the products that read it: <c>input</c>, <c>weight</c>, <c>gradient</c> (of an output), or <c>weight_gradient</c>.</param>
+/// <param name="Role">
+/// What it is to the products that read it: <c>input</c>, <c>weight</c>, <c>gradient</c> (of an output), or <c>weight_gradient</c>; or to the optimizer that stores it:
+/// <c>master</c>, <c>first_moment</c> or <c>second_moment</c>.
+/// </param>
 /// <param name="Layer">The layer; -1 outside repeated modules. A tensor handed from layer to layer has a slot more than there are layers: that of the value that the last one hands on, or (gradients) gets.</param>
-/// <param name="Format">E4M3 or E5M2.</param>
+/// <param name="Format">E4M3 or E5M2; of what the optimizer stores also F16 or BF16.</param>
 /// <param name="Numerics">Counts, and sums of squares of the values before the scale.</param>
-/// <param name="Scale">What values were multiplied with; NaN where rows or blocks have scales of their own, and for a tensor that was not cast in the step.</param>
+/// <param name="Scale">What values were multiplied with; NaN where rows, blocks or groups have scales of their own, and for a tensor that was not cast in the step.</param>
 public sealed record CastReport(long Step, string Name, string Role, int Layer, ElementFormat Format, TensorNumerics Numerics, float Scale)
 {
     /// <summary>Name of this layer's tensor, for example <c>blocks.3.up</c>.</summary>

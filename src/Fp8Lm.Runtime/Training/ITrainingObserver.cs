@@ -31,7 +31,7 @@ public interface ITrainingObserver
     {
     }
 
-    /// <summary>What the casts to FP8 of a sampled step have done, behind <see cref="OnStep"/> of that step (<see cref="TrainerOptions.NumericsInterval"/>).</summary>
+    /// <summary>What the casts of a sampled step have done, those of the optimizer's stores among them, behind <see cref="OnStep"/> of that step (<see cref="TrainerOptions.NumericsInterval"/>).</summary>
     void OnNumerics(IReadOnlyList<CastReport> reports)
     {
     }

@@ -15,7 +15,7 @@ namespace Fp8Lm.Training;
 public static class NumericsChart
 {
     /// <summary>Cells of a picture, about; more would make it slow to open.</summary>
-    public const int MostCells = 20000;
+    public const int MostCells = 40000;
 
     private const int Left = 230, Top = 64, PanelWidth = 300, Gap = 24, LayerHeight = 7, LeastHeight = 14, PanelGap = 22, LegendHeight = 44;
     private const string Nothing = "#e6e6e6";

@@ -114,7 +114,7 @@ public sealed record TrainerOptions
     /// <summary>Checkpoints that are kept.</summary>
     public int KeepCheckpoints { get; init; } = 2;
 
-    /// <summary>Steps between those whose casts to FP8 are counted (<c>docs/numerics.md</c>); 0: never. Changes nothing that is trained.</summary>
+    /// <summary>Steps between those whose casts, and what the optimizer stores in few bits, are counted (<c>docs/numerics.md</c>); 0: never. Changes nothing that is trained.</summary>
     public long NumericsInterval { get; init; }
 
     /// <summary>What happens when a loss, a gradient norm or a recorded amax is not finite.</summary>

@@ -212,21 +212,21 @@ internal static class KernelTexts
         "float* master, const float* grad, float* m, float* v, long long count, long long decay, StepState* state",
         "master, grad, m, v, count, decay, state");
 
-    /// <summary>A pass of the optimizer whose states have formats of their own.</summary>
-    public static string ScaledAdam(string formats, bool store) => Library(
-        "optim/segmented_adamw.cuh", $"optim::SegmentedAdamW<{formats}>::{(store ? "Store" : "Amax")}",
-        $"void* master, const void* grad, void* m, void* v, const optim::Segment* segments, long long count, long long tiles, {(Grouped(formats) ? GroupParameters : "")}{(store ? "const float* scale, const float* inverse, const unsigned* amax" : "const float* inverse, unsigned* amax")}, const StepState* state",
-        $"master, grad, m, v, segments, count, tiles, {(Grouped(formats) ? "m_groups, v_groups, " : "")}{(store ? "scale, " : "")}inverse, amax, state");
-
-    private const string GroupParameters = "float* m_groups, float* v_groups, ";
-
-    private static bool Grouped(string formats) => formats.Contains("Grouped", StringComparison.Ordinal);
+    /// <summary>A pass of the optimizer whose states have formats of their own; the one that stores also in its counting form.</summary>
+    public static string ScaledAdam(string formats, bool store, bool counts = false) => Adam(
+        formats, store ? "Store" : "Amax", store ? "const float* scale, const float* inverse, const unsigned* amax, " : "const float* inverse, unsigned* amax, ", store ? "scale, inverse, amax, " : "inverse, amax, ", counts);
 
     /// <summary>The optimizer over a table whose states have no scales.</summary>
-    public static string SegmentedAdam(string formats) => Library(
-        "optim/segmented_adamw.cuh", $"optim::SegmentedAdamW<{formats}>::Update",
-        $"void* master, const void* grad, void* m, void* v, const optim::Segment* segments, long long count, long long tiles, {(Grouped(formats) ? GroupParameters : "")}const StepState* state",
-        $"master, grad, m, v, segments, count, tiles, {(Grouped(formats) ? "m_groups, v_groups, " : "")}state");
+    public static string SegmentedAdam(string formats, bool counts = false) => Adam(formats, "Update", "", "", counts);
+
+    private static string Adam(string formats, string pass, string parameters, string arguments, bool counts)
+    {
+        bool groups = formats.Contains("Grouped", StringComparison.Ordinal);
+        return (counts ? "#define FP8LM_NUMERICS 1\n" : "") + Library(
+            "optim/segmented_adamw.cuh", $"optim::SegmentedAdamW<{formats}>::{pass}",
+            $"void* master, const void* grad, void* m, void* v, const optim::Segment* segments, long long count, long long tiles, {(groups ? "float* m_groups, float* v_groups, " : "")}{parameters}const StepState* state{(counts ? ", CastStatistics* casts" : "")}",
+            $"master, grad, m, v, segments, count, tiles, {(groups ? "m_groups, v_groups, " : "")}{arguments}state{(counts ? ", casts" : "")}");
+    }
 
     /// <summary>Stores groups of 128 numbers in FP8 with scales and exponents, and reads them back: a warp for each.</summary>
     public static string MomentGroups(string format) => $$"""

@@ -39,6 +39,32 @@ public sealed class KernelCompilationTests
     [MemberData(nameof(LibraryKernels))]
     public void LibraryKernelsDoNotSpill(string source) => Compile(source);
 
+    public static TheoryData<string> CountingStores =>
+    [
+        KernelTexts.ScaledAdam("f16, e4m3, float, float", store: true, counts: true), KernelTexts.ScaledAdam("f16, e4m3, e4m3, f16", store: true, counts: true),
+        KernelTexts.ScaledAdam("bf16, e4m3, e4m3, f16", store: true, counts: true), KernelTexts.ScaledAdam("e4m3, e4m3, e4m3, f16", store: true, counts: true),
+        KernelTexts.ScaledAdam("f16, e4m3, e4m3, e4m3", store: true, counts: true), KernelTexts.ScaledAdam("float, bf16, e4m3, f16", store: true, counts: true),
+        KernelTexts.ScaledAdam("bf16, e5m2, bf16, e5m2", store: true, counts: true), KernelTexts.ScaledAdam("e4m3, float, e5m2, e4m3", store: true, counts: true),
+        KernelTexts.SegmentedAdam("float, bf16, optim::Grouped<e4m3>, optim::Grouped<e4m3>", counts: true),
+        KernelTexts.SegmentedAdam("bf16, bf16, optim::Grouped<e4m3>, optim::Grouped<e5m2>", counts: true),
+        KernelTexts.ScaledAdam("f16, e4m3, optim::Grouped<e4m3>, optim::Grouped<e4m3>", store: true, counts: true),
+        KernelTexts.ScaledAdam("f16, e4m3, optim::Grouped<e4m3>, f16", store: true, counts: true),
+        KernelTexts.ScaledAdam("e4m3, e5m2, bf16, optim::Grouped<e4m3>", store: true, counts: true),
+        KernelTexts.SegmentedAdam("bf16, bf16, bf16, bf16", counts: true), KernelTexts.SegmentedAdam("float, float, bf16, bf16", counts: true),
+    ];
+
+    /// <summary>In sampled steps a few values may be on the stack, as of other kernels that count (<c>docs/numerics.md</c>).</summary>
+    [Theory]
+    [MemberData(nameof(CountingStores))]
+    public void StoresThatCountKeepLittleOnTheStack(string source)
+    {
+        Needs.Nvrtc();
+        const int CountingStack = 64;
+        CompiledKernel kernel = KernelCompiler.Compile(source, []);
+        Assert.InRange(Assert.Single(kernel.Resources).StackBytes, 0, CountingStack);
+        Assert.DoesNotContain("warning", kernel.Log, StringComparison.Ordinal);
+    }
+
     [Theory]
     [MemberData(nameof(GemmKernelTests.Operands), MemberType = typeof(GemmKernelTests))]
     public void GemmsUseTheirInstructions(ElementFormat a, ElementFormat b, bool aKMajor, bool bKMajor, bool promote)

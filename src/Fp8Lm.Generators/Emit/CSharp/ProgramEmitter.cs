@@ -223,7 +223,7 @@ internal sealed class ProgramEmitter
 
     private void CastTable()
     {
-        if (Context.Casts.Families.Count == 0)
+        if (Context.Casts.Families.Count + Context.Casts.States.Count == 0)
         {
             return;
         }
@@ -232,6 +232,12 @@ internal sealed class ProgramEmitter
         foreach (CastFamily cast in Context.Casts.Families)
         {
             w.Line($"    new({ProgramText.Quote(cast.Name)}, {ProgramText.Quote(cast.Role)}, ElementFormat.{cast.Format}, {Slots(cast.Loop, cast.Carried)}),");
+        }
+
+        foreach (StateFamily state in Context.Casts.States)
+        {
+            string name = ProgramText.Quote(Spec.Parameters[state.Parameter].Path), parameter = Context.ParameterName(state.Parameter);
+            w.Line($"    new({name}, {ProgramText.Quote(state.Role)}, ElementFormat.{state.Format}, {ProgramText.Lambda(state.Layers)}) {{ State = new(ArenaKind.{state.Arena}, {parameter}) }},");
         }
 
         w.Line("];").Line();
@@ -345,6 +351,7 @@ internal sealed class ProgramEmitter
         string arenas = "s.MasterArena, s.GradientArena, s.FirstMomentArena, s.SecondMomentArena, segments, count, tiles"
             + (r.GroupedMoments ? ", s.Workspace(WorkspacePart.FirstGroups), s.Workspace(WorkspacePart.SecondGroups)" : "");
         int Moment(Format format) => r.MomentHasScale(format) ? Maximum(format) : 0;
+        string casts = r.NarrowStates ? ", s.StateCasts" : "";
         w.Line("nint count = (nint)s.Plan.StateInstances, tiles = (nint)s.Plan.StateTiles, segments = s.Workspace(WorkspacePart.Segments);");
         if (r.ScaledStates)
         {
@@ -355,12 +362,12 @@ internal sealed class ProgramEmitter
         CheckAmax();
         if (!r.ScaledStates)
         {
-            w.Line($"s.Launch(K.adamw, {arenas}, s.State);");
+            w.Line($"s.Launch(K.adamw, {arenas}, s.State{casts});");
             return;
         }
 
         w.Line($"s.Launch(K.adamw_amax, {arenas}, inverse, amax, s.State);");
-        w.Line($"s.Launch(K.adamw_store, {arenas}, scale, inverse, amax, s.State);");
+        w.Line($"s.Launch(K.adamw_store, {arenas}, scale, inverse, amax, s.State{casts});");
         w.Line($"s.Launch(K.state_scales, segments, count, scale, inverse, amax, s.ScaleArena, s.ScaleInverseArena, {ProgramText.N(Maximum(r.Master))}, {ProgramText.N(Moment(r.FirstMoment))}, {ProgramText.N(Moment(r.SecondMoment))}, {ProgramText.N(Maximum(r.Weight))});");
     }
 

@@ -202,14 +202,14 @@ internal static class CudaRenderer
     private static void Open(SourceWriter w, string name, string type, IReadOnlyList<KernelParam> parameters)
     {
         w.Line($"FP8LM_LAUNCH({type});").Line();
-        w.Line($"extern \"C\" __global__ void __launch_bounds__({type}::kThreads, {type}::kLeastBlocks)").Line($"{name}({string.Join(", ", parameters.Select(CudaText.Declaration))})").Open();
+        w.Line($"extern \"C\" __global__ void __launch_bounds__({type}::kThreads, {type}::kLeastBlocks)").Line($"{name}({CudaText.List(parameters, CudaText.Declaration)})").Open();
         w.Line(BeginGrid);
     }
 
     public static void Wrapper(SourceWriter w, string name, string type, IReadOnlyList<KernelParam> parameters)
     {
         Open(w, name, type, parameters);
-        w.Line($"{type}::run({string.Join(", ", parameters.Select(p => p.Name))});").Close();
+        w.Line($"{type}::run({CudaText.List(parameters, p => p.Name)});").Close();
     }
 
     private static void Instance(SourceWriter w, KernelProgram program, string type, string name)

@@ -2,6 +2,7 @@ using System;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using Fp8Lm.Execution;
+using Fp8Lm.Numerics;
 
 namespace Fp8Lm.Cpu;
 
@@ -35,12 +36,22 @@ public static unsafe partial class CpuKernels
         where TMaster : struct, IStateFormat where TGradient : struct, IStateFormat where TFirst : struct, IStateFormat where TSecond : struct, IStateFormat
     {
         nint* scales = args + 7 + GroupArguments<TFirst, TSecond>();
-        var state = (StepState*)scales[3];
-        if (state->SkipStep == 0)
+        Store<CastsOnly, TMaster, TGradient, TFirst, TSecond>(Arenas<TFirst, TSecond>(args, (float*)scales[1]), scales, (StepState*)scales[3], null, args[6], pool);
+    }
+
+    /// <summary><see cref="ScaledAdamStore"/> with a further argument: <see cref="CastStatistics"/> [states in fewer than 32 bits, count], or zero where casts are not counted.</summary>
+    public static void CountedAdamStore<TMaster, TGradient, TFirst, TSecond>(DimBinding dims, nint* args, CpuPool pool)
+        where TMaster : struct, IStateFormat where TGradient : struct, IStateFormat where TFirst : struct, IStateFormat where TSecond : struct, IStateFormat
+    {
+        nint* scales = args + 7 + GroupArguments<TFirst, TSecond>();
+        if (scales[4] == 0)
         {
-            var kernel = new StorePass<TMaster, TGradient, TFirst, TSecond>(Arenas<TFirst, TSecond>(args, (float*)scales[1]), (float*)scales[0], (uint*)scales[2], *state);
-            pool.Run(ref kernel, checked((int)args[6]));
+            ScaledAdamStore<TMaster, TGradient, TFirst, TSecond>(dims, args, pool);
+            return;
         }
+
+        Store<CountsCasts, TMaster, TGradient, TFirst, TSecond>(
+            Arenas<TFirst, TSecond>(args, (float*)scales[1]), scales, (StepState*)scales[3], (CastStatistics*)scales[4], args[6], pool);
     }
 
     /// <summary>
@@ -51,11 +62,33 @@ public static unsafe partial class CpuKernels
     public static void SegmentedAdamW<TMaster, TGradient, TFirst, TSecond>(DimBinding dims, nint* args, CpuPool pool)
         where TMaster : struct, IStateFormat where TGradient : struct, IStateFormat where TFirst : struct, IStateFormat where TSecond : struct, IStateFormat
     {
-        var state = (StepState*)args[7 + GroupArguments<TFirst, TSecond>()];
+        nint* rest = args + 7 + GroupArguments<TFirst, TSecond>();
+        Store<CastsOnly, TMaster, TGradient, TFirst, TSecond>(Arenas<TFirst, TSecond>(args, null), null, (StepState*)rest[0], null, args[6], pool);
+    }
+
+    /// <summary><see cref="SegmentedAdamW"/> with a further argument: <see cref="CastStatistics"/> [states in fewer than 32 bits, count], or zero where casts are not counted.</summary>
+    public static void CountedAdamW<TMaster, TGradient, TFirst, TSecond>(DimBinding dims, nint* args, CpuPool pool)
+        where TMaster : struct, IStateFormat where TGradient : struct, IStateFormat where TFirst : struct, IStateFormat where TSecond : struct, IStateFormat
+    {
+        nint* rest = args + 7 + GroupArguments<TFirst, TSecond>();
+        if (rest[1] == 0)
+        {
+            SegmentedAdamW<TMaster, TGradient, TFirst, TSecond>(dims, args, pool);
+            return;
+        }
+
+        Store<CountsCasts, TMaster, TGradient, TFirst, TSecond>(Arenas<TFirst, TSecond>(args, null), null, (StepState*)rest[0], (CastStatistics*)rest[1], args[6], pool);
+    }
+
+    private static void Store<TMode, TMaster, TGradient, TFirst, TSecond>(StateArenas arenas, nint* scales, StepState* state, CastStatistics* casts, nint tiles, CpuPool pool)
+        where TMode : struct, ICastMode where TMaster : struct, IStateFormat where TGradient : struct, IStateFormat where TFirst : struct, IStateFormat where TSecond : struct, IStateFormat
+    {
         if (state->SkipStep == 0)
         {
-            var kernel = new StorePass<TMaster, TGradient, TFirst, TSecond>(Arenas<TFirst, TSecond>(args, null), null, null, *state);
-            pool.Run(ref kernel, checked((int)args[6]));
+            float* scale = scales == null ? null : (float*)scales[0];
+            uint* amax = scales == null ? null : (uint*)scales[2];
+            var kernel = new StorePass<TMode, TMaster, TGradient, TFirst, TSecond>(arenas, scale, amax, *state, casts);
+            pool.Run(ref kernel, checked((int)tiles));
         }
     }
 
@@ -277,91 +310,6 @@ public static unsafe partial class CpuKernels
             Simd.MergeAmax(amax + (MasterRow * arenas.Count) + index, master);
             Simd.MergeAmax(amax + (FirstRow * arenas.Count) + index, first);
             Simd.MergeAmax(amax + (SecondRow * arenas.Count) + index, second);
-        }
-    }
-
-    private readonly struct StorePass<TMaster, TGradient, TFirst, TSecond>(StateArenas arenas, float* scale, uint* amax, StepState state) : ITileKernel
-        where TMaster : struct, IStateFormat where TGradient : struct, IStateFormat where TFirst : struct, IStateFormat where TSecond : struct, IStateFormat
-    {
-        public void Run(int tile, int worker)
-        {
-            long index = arenas.Find(tile, out StateSegment segment, out long begin, out long end);
-            if ((segment.Traits & StateSegmentTraits.Linear) != 0)
-            {
-                Run(new StateReader<TMaster, TGradient, TFirst, TSecond>(arenas, segment, index, state), segment, index, begin, end);
-            }
-            else
-            {
-                Run(new StateReader<F32State, F32State, TFirst, TSecond>(arenas, segment, index, state), segment, index, begin, end);
-            }
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private void Run<TWeight, TSlope>(in StateReader<TWeight, TSlope, TFirst, TSecond> reader, in StateSegment segment, long index, long begin, long end)
-            where TWeight : struct, IStateFormat where TSlope : struct, IStateFormat
-        {
-            byte* master = arenas.Master(segment), first = arenas.First(segment), second = arenas.Second(segment);
-            Vector256<float> masterScale = Scale<TWeight>(MasterRow, index), firstScale = Scale<TFirst>(FirstRow, index), secondScale = Scale<TSecond>(SecondRow, index);
-            if (TFirst.GroupMaximum > 0f || TSecond.GroupMaximum > 0f)
-            {
-                float* firstValues = stackalloc float[MomentGroup.Elements], secondValues = stackalloc float[MomentGroup.Elements];
-                for (long group = begin; group < end; group += MomentGroup.Elements)
-                {
-                    int n = (int)Math.Min(MomentGroup.Elements, end - group);
-                    for (int i = 0; i < n; i += Lanes)
-                    {
-                        reader.Update(group + i, out Vector256<float> w, out Vector256<float> m, out Vector256<float> v);
-                        Put<TWeight>(master + ((group + i) * TWeight.Bytes), w, masterScale);
-                        Simd.Store(firstValues + i, m);
-                        Simd.Store(secondValues + i, v);
-                    }
-
-                    PutGroup<TFirst>(first, arenas.FirstGroups + segment.FirstGroup, group, firstValues, n, firstScale);
-                    PutGroup<TSecond>(second, arenas.SecondGroups + segment.FirstGroup, group, secondValues, n, secondScale);
-                }
-
-                return;
-            }
-
-            for (long i = begin; i < end; i += Lanes)
-            {
-                reader.Update(i, out Vector256<float> w, out Vector256<float> m, out Vector256<float> v);
-                Put<TWeight>(master + (i * TWeight.Bytes), w, masterScale);
-                Put<TFirst>(first + (i * TFirst.Bytes), m, firstScale);
-                Put<TSecond>(second + (i * TSecond.Bytes), v, secondScale);
-            }
-        }
-
-        /// <summary>Stores a moment of up to 128 elements, in a group or with the scale of its tensor.</summary>
-        private static void PutGroup<T>(byte* to, MomentGroup* groups, long begin, float* values, int n, Vector256<float> scale) where T : struct, IStateFormat
-        {
-            if (T.GroupMaximum > 0f)
-            {
-                groups[begin / MomentGroup.Elements].Compress<T>(values, n, to + begin);
-                return;
-            }
-
-            for (int i = 0; i < n; i += Lanes)
-            {
-                Put<T>(to + ((begin + i) * T.Bytes), Simd.Load(values + i), scale);
-            }
-        }
-
-        private Vector256<float> Scale<T>(int row, long index) where T : struct, IStateFormat
-        {
-            long slot = (row * arenas.Count) + index;
-            return Vector256.Create(T.Maximum > 0f ? Scaling.State(amax[slot], T.Maximum, scale[slot]) : 1f);
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static void Put<T>(byte* to, Vector256<float> value, Vector256<float> scale) where T : struct, IStateFormat
-        {
-            if (T.Maximum > 0f)
-            {
-                value = VectorMath.Max(VectorMath.Min(value * scale, Vector256.Create(T.Maximum)), Vector256.Create(-T.Maximum));
-            }
-
-            T.Store(to, value);
         }
     }
 

@@ -12,7 +12,7 @@ namespace Fp8Lm.Cuda.Jit;
 /// </summary>
 internal sealed partial record KernelText(string Source, IReadOnlyCollection<string> Headers, IReadOnlyList<string> Defines)
 {
-    /// <summary>What turns a kernel that casts to FP8 into its form that counts (<c>fp8lm/reduce/cast_counter.cuh</c>).</summary>
+    /// <summary>What turns a kernel that casts into its form that counts (<c>fp8lm/reduce/cast_counter.cuh</c>).</summary>
     public const string CountingDefine = "FP8LM_NUMERICS=1";
 
     private static readonly ConcurrentDictionary<string, string[]> Mentions = new(StringComparer.Ordinal);

@@ -4,7 +4,7 @@
 namespace fp8lm::optim {
 
 // One parameter instance in the arenas of the optimizer; the same layout as Fp8Lm.Execution.StateSegment. Places are bytes from the start of
-// each arena; elements count the zeros up to the next multiple of 64, so that octets are always whole.
+// each arena; elements count the zeros up to the next multiple of 64, so that octets are always whole, and the upper half of flags says how many those are.
 struct Segment
 {
     static constexpr u32 kDecays = 1, kLinear = 2;
@@ -18,6 +18,9 @@ struct Segment
     int weight_slot;
     u32 flags;
     i64 first_group;
+
+    // Elements of the parameter itself, of those from begin.
+    __device__ __forceinline__ i64 own(i64 begin) const { return elements - (flags >> 16) - begin; }
 };
 
 constexpr int kSegmentTile = 2048, kLongestRun = 8;

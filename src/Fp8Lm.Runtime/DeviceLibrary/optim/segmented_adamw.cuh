@@ -4,6 +4,7 @@
 #include <fp8lm/optim/adam_step.cuh>
 #include <fp8lm/optim/moment_group.cuh>
 #include <fp8lm/optim/segment.cuh>
+#include <fp8lm/optim/state_counter.cuh>
 #include <fp8lm/reduce/amax.cuh>
 
 // AdamW over all parameters at once. Moments have one format; masters and gradients of linear weights have theirs, all others are f32. Without scales it is one
@@ -206,41 +207,43 @@ public:
     {
         static __device__ void run(
             void* master, const void* grad, void* m, void* v, const Segment* segments, i64 count, i64 tiles, const float* scale, const float* inverse,
-            const u32* amax, const StepState* state)
+            const u32* amax, const StepState* state FP8LM_COUNTED(, CastStatistics* casts))
         {
-            run(master, grad, m, v, segments, count, tiles, nullptr, nullptr, scale, inverse, amax, state);
+            run(master, grad, m, v, segments, count, tiles, nullptr, nullptr, scale, inverse, amax, state FP8LM_COUNTED(, casts));
         }
 
         // With the groups of moments that have them, F32 [groups, 2]: read and assigned.
         static __device__ void run(
             void* master, const void* grad, void* m, void* v, const Segment* segments, i64 count, i64 tiles, float* m_groups, float* v_groups, const float* scale,
-            const float* inverse, const u32* amax, const StepState* state)
+            const float* inverse, const u32* amax, const StepState* state FP8LM_COUNTED(, CastStatistics* casts))
         {
             if (state->SkipStep != 0)
                 return;
             const Arenas arenas{master, grad, m, v, groups(m_groups), groups(v_groups), inverse, count};
             for_each_stretch(segments, count, tiles, [&](int index, const Segment& segment, i64 begin, int elements) {
                 if (segment.flags & Segment::kLinear)
-                    one(Tensors<Master, Gradient>(arenas, segment, begin, index, state), elements, index, count, scale, amax);
+                    one(Tensors<Master, Gradient>(arenas, segment, begin, index, state), elements, index, count, scale, amax FP8LM_COUNTED(, casts, segment.own(begin)));
                 else
-                    one(Tensors<float, float>(arenas, segment, begin, index, state), elements, index, count, scale, amax);
+                    one(Tensors<float, float>(arenas, segment, begin, index, state), elements, index, count, scale, amax FP8LM_COUNTED(, casts, segment.own(begin)));
             });
         }
 
     private:
         template <class W, class G>
         static __device__ __forceinline__ void one(
-            const Tensors<W, G>& tensors, int elements, int index, i64 count, const float* scale, const u32* amax)
+            const Tensors<W, G>& tensors, int elements, int index, i64 count, const float* scale, const u32* amax FP8LM_COUNTED(, CastStatistics* casts, i64 own))
         {
+            FP8LM_COUNTED(StateCounters<W, First, Second> counters;)
             const float scale_w = fitting<W, kScaled<W>>(scale, amax, kMasterRow * count + index), scale_m = fitting<First, kFirstScaled>(scale, amax, kFirstRow * count + index),
                         scale_v = fitting<Second, kSecondScaled>(scale, amax, kSecondRow * count + index);
             if constexpr (kGroups)
                 sweep_warps(tensors, elements, [&](int i, const auto& pack, bool inside) {
                     auto x = tensors.updated(pack);
+                    FP8LM_COUNTED(count_tensors(counters, x, scale_w, scale_m, scale_v, inside ? own - i : 0);)
                     if constexpr (kFirstGroups)
-                        put_group<First>(tensors.m_groups + i / kMomentGroup, x.m, pack.m_group, i, inside);
+                        put_group<First>(tensors.m_groups + i / kMomentGroup, x.m, pack.m_group, i, inside FP8LM_COUNTED(, counters.m, own));
                     if constexpr (kSecondGroups)
-                        put_group<Second>(tensors.v_groups + i / kMomentGroup, x.v, pack.v_group, i, inside);
+                        put_group<Second>(tensors.v_groups + i / kMomentGroup, x.v, pack.v_group, i, inside FP8LM_COUNTED(, counters.v, own));
                     if (!inside)
                         return;
                     put<kScaled<W>>(tensors.w + i, x.w, scale_w);
@@ -250,17 +253,42 @@ public:
             else
                 sweep(tensors, elements, [&](int i, const auto& pack) {
                     auto x = tensors.updated(pack);
+                    FP8LM_COUNTED(count_tensors(counters, x, scale_w, scale_m, scale_v, own - i);)
                     put<kScaled<W>>(tensors.w + i, x.w, scale_w);
                     put<kFirstScaled>(tensors.m + i, x.m, scale_m);
                     put<kSecondScaled>(tensors.v + i, x.v, scale_v);
                 });
+            FP8LM_COUNTED(flush(counters, casts + index, count, scale_w, scale_m, scale_v);)
+        }
+
+        // States that are not in groups; a group is counted where it is made.
+        template <class Counters, class Values>
+        static __device__ __forceinline__ void count_tensors(Counters& counters, const Values& x, float scale_w, float scale_m, float scale_v, i64 own)
+        {
+            counters.w.add(x.w, scale_w, own);
+            if constexpr (!kFirstGroups)
+                counters.m.add(x.m, scale_m, own);
+            if constexpr (!kSecondGroups)
+                counters.v.add(x.v, scale_v, own);
+        }
+
+        template <class Counters>
+        static __device__ __forceinline__ void flush(Counters& counters, CastStatistics* casts, i64 count, float scale_w, float scale_m, float scale_v)
+        {
+            constexpr int kFirstCasts = kCountedState<Master>, kSecondCasts = kFirstCasts + kCountedState<First>;
+            counters.w.template flush_block<kThreads>(casts, scale_w);
+            counters.m.template flush_block<kThreads>(casts + kFirstCasts * count, kFirstGroups ? 0.0f : scale_m);
+            counters.v.template flush_block<kThreads>(casts + kSecondCasts * count, kSecondGroups ? 0.0f : scale_v);
         }
 
         // What of a group is this lane's, ready to be rounded; the first lane of a group stores what it has in common.
         template <class T, int kWidth>
-        static __device__ __forceinline__ void put_group(MomentGroup* to, packs::Floats<kWidth>& values, MomentGroup group, int i, bool inside)
+        static __device__ __forceinline__ void put_group(
+            MomentGroup* to, packs::Floats<kWidth>& values, MomentGroup group, int i, bool inside FP8LM_COUNTED(, StateCounter<T>& counter, i64 own))
         {
+            FP8LM_COUNTED(const packs::Floats<kWidth> before = values;)
             group = MomentCode<T>::compress(values, group);
+            FP8LM_COUNTED(counter.add_group(before, values, group, inside ? own - i : 0);)
             if (inside && i % kMomentGroup == 0)
                 *to = group;
         }
@@ -287,17 +315,18 @@ public:
     struct Update : Launch<kThreads, 0, 0, 0, kResident>
     {
         static __device__ void run(
-            void* master, const void* grad, void* m, void* v, const Segment* segments, i64 count, i64 tiles, const StepState* state)
+            void* master, const void* grad, void* m, void* v, const Segment* segments, i64 count, i64 tiles, const StepState* state FP8LM_COUNTED(, CastStatistics* casts))
         {
-            run(master, grad, m, v, segments, count, tiles, nullptr, nullptr, state);
+            run(master, grad, m, v, segments, count, tiles, nullptr, nullptr, state FP8LM_COUNTED(, casts));
         }
 
         // With the groups of moments that have them, F32 [groups, 2]: read and assigned.
         static __device__ void run(
-            void* master, const void* grad, void* m, void* v, const Segment* segments, i64 count, i64 tiles, float* m_groups, float* v_groups, const StepState* state)
+            void* master, const void* grad, void* m, void* v, const Segment* segments, i64 count, i64 tiles, float* m_groups, float* v_groups,
+            const StepState* state FP8LM_COUNTED(, CastStatistics* casts))
         {
             static_assert(!kScaled<Master> && !kScaled<Gradient> && !kFirstScaled && !kSecondScaled, "scales take two passes");
-            Store::run(master, grad, m, v, segments, count, tiles, m_groups, v_groups, nullptr, nullptr, nullptr, state);
+            Store::run(master, grad, m, v, segments, count, tiles, m_groups, v_groups, nullptr, nullptr, nullptr, state FP8LM_COUNTED(, casts));
         }
     };
 };

@@ -3,7 +3,7 @@
 #include <fp8lm/common/state_scale.cuh>
 #include <fp8lm/reduce/warp.cuh>
 
-// What casts to FP8 do to a tensor, counted where they are made. A kernel that casts is compiled twice: as it is, and with FP8LM_NUMERICS for steps whose casts
+// What casts do to a tensor, to FP8 or to what the optimizer stores, counted where they are made. A kernel that casts is compiled twice: as it is, and with FP8LM_NUMERICS for steps whose casts
 // are counted. What stands in FP8LM_COUNTED exists in the second form only.
 #ifdef FP8LM_NUMERICS
 #define FP8LM_COUNTED(...) __VA_ARGS__
@@ -28,6 +28,10 @@ struct ExactSum
     }
 };
 
+// The largest number of a format that is cast to.
+template <class T> constexpr float kLargest = kScaledMaximum<T>;
+template <> constexpr float kLargest<bf16> = 3.38953139e38f;
+
 // One slot of a family; integers, so that runs stay equal. The layout of Numerics/CastStatistics.cs.
 struct CastStatistics
 {
@@ -51,6 +55,13 @@ template <class T> struct CastCounter
 
     // The same where parts of a tensor have scales of their own.
     __device__ __forceinline__ void add_part(float value, float scale, float inverse) { count(value, scale, inverse); }
+
+    // A value that has become code, in units of the format, and is read back as value - difference.
+    __device__ __forceinline__ void add_stored(float value, float code, float difference)
+    {
+        const bool finite = is_finite(value);
+        tally(finite, value, code, finite ? difference : 0.0f);
+    }
 
     // Called by a converged warp; scale is 0 where parts have their own.
     __device__ __forceinline__ void flush(CastStatistics* to, float scale)
@@ -119,14 +130,31 @@ private:
 
     __device__ __forceinline__ void count(float value, float scale, float inverse)
     {
+        const bool finite = is_finite(value);
+        const float scaled = __fmul_rn(finite ? value : 0.0f, scale), code = round_to<T>(in_range(scaled));
+        tally(finite, value, code, (scaled - code) * inverse);
+    }
+
+    __device__ __forceinline__ void tally(bool finite, float value, float code, float difference)
+    {
         const u32 magnitude = __float_as_uint(value) & 0x7FFFFFFFu;
-        const bool finite = magnitude < 0x7F800000u;
-        const float kept = finite ? value : 0.0f, scaled = __fmul_rn(kept, scale), stored = round_to<T>(scaled), difference = (scaled - stored) * inverse;
+        const float kept = finite ? value : 0.0f;
         elements_non_finite += finite ? 1 : kHigh;
-        underflow_saturated += (finite && stored == 0.0f && magnitude != 0 ? 1 : 0) + (finite && fabsf(stored) == kScaledMaximum<T> ? kHigh : 0);
+        underflow_saturated += (finite && code == 0.0f && magnitude != 0 ? 1 : 0) + (finite && fabsf(code) >= kLargest<T> ? kHigh : 0);
         amax = finite ? max(amax, magnitude) : amax;
         signal = fmaf(kept, kept, signal);
         noise = fmaf(difference, difference, noise);
+    }
+
+    static __device__ __forceinline__ bool is_finite(float value) { return (__float_as_uint(value) & 0x7FFFFFFFu) < 0x7F800000u; }
+
+    // Casts to FP8 saturate; those to f16 do where they are made.
+    static __device__ __forceinline__ float in_range(float scaled)
+    {
+        if constexpr (kSame<T, f16>)
+            return fmaxf(fminf(scaled, kLargest<T>), -kLargest<T>);
+        else
+            return scaled;
     }
 };
 
