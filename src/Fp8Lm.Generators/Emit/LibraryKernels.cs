@@ -93,7 +93,8 @@ internal static class LibraryKernels
         yield return new("gradient_norm", "ScaledOptimizer", "optim/gradient_norm.cuh", $"optim::SegmentedGradientNorm<{CudaText.Type(recipe.WeightGradient)}>",
             $"CpuKernels.{(scales.Length > 0 ? "Scaled" : "Segmented")}GradientNorm<{State(recipe.WeightGradient)}>", "NoGeometry.Instance",
             [arenas[1], .. arenas.Skip(4), .. scales, P("state", ElementType.State, true), P("scratch", ElementType.F32, true)]);
-        // Both forms of the pass that stores; the CPU's takes the counting one where it is told to.
+
+        // The pass that stores has a counting form where anything is narrower than 32 bits; the CPU's runs it where it is given an address.
         KernelParam[] casts = recipe.NarrowStates ? [P("casts", ElementType.CastStatistics, true)] : [];
         string Store(string plain, string counting) => $"CpuKernels.{(casts.Length > 0 ? counting : plain)}{cpu}";
         KernelParam[] groups = recipe.GroupedMoments ? [P("m_groups", ElementType.F32, true), P("v_groups", ElementType.F32, true)] : [];

@@ -21,10 +21,6 @@ internal sealed class CastTable
 {
     private const string WeightGradient = "weight_gradient";
 
-    private readonly List<CastFamily> families = [];
-    private readonly Dictionary<Node, int> grouped = [];
-    private readonly Dictionary<int, int> gradients = [];
-
     /// <summary>What the optimizer keeps of parameters: the arena, what it is called in reports, and its format by recipe; only masters of linear weights have that of the recipe.</summary>
     private static readonly (string Arena, string Role, Func<RecipeSpec, Format> Format, bool LinearOnly)[] kept =
     [
@@ -32,6 +28,10 @@ internal sealed class CastTable
         ("FirstMoment", "first_moment", r => r.FirstMoment, false),
         ("SecondMoment", "second_moment", r => r.SecondMoment, false),
     ];
+
+    private readonly List<CastFamily> families = [];
+    private readonly Dictionary<Node, int> grouped = [];
+    private readonly Dictionary<int, int> gradients = [];
 
     private CastTable()
     {

@@ -108,6 +108,33 @@ public sealed class PrecisionPassTests
         });
     }
 
+    /// <summary>The pass that stores has a counting form where it stores anything in fewer than 32 bits, and no other of the optimizer's; the program lists what it counts.</summary>
+    [Theory]
+    [InlineData("Fp32", "")]
+    [InlineData("TransformerEngine", "")]
+    [InlineData("Fp8LmO1", "adamw_store: master F16")]
+    [InlineData("Fp8LmO2", "adamw_store: master F16, first_moment E4M3, second_moment F16")]
+    [InlineData("Coat", "adamw: first_moment E4M3, second_moment E4M3")]
+    public void StoresOfNarrowStatesHaveACountingForm(string name, string expected)
+    {
+        CompiledProgram program = Compile(Loop, name);
+        LibraryKernel[] counting = [.. LibraryKernels.Of(program.States).Where(k => k.Params.Any(p => p.Counts))];
+        string states = string.Join(", ", program.Context.Casts.States.Select(s => $"{s.Role} {s.Format}").Distinct());
+        Assert.Equal(expected, counting.Length == 0 ? states : $"{Assert.Single(counting).Name}: {states}");
+        Assert.All(counting, k =>
+        {
+            Assert.Equal("casts", k.Params[^1].Name);
+            Assert.StartsWith("CpuKernels.Counted", k.Cpu, StringComparison.Ordinal);
+            Assert.Contains("StepState* state FP8LM_COUNTED(, CastStatistics* casts))", k.Cuda(), StringComparison.Ordinal);
+            Assert.Contains("state FP8LM_COUNTED(, casts));", k.Cuda(), StringComparison.Ordinal);
+        });
+
+        // Masters of others than the layers' linears are F32; moments are those of all parameters.
+        int parameters = program.Graph.Spec.Parameters.Count;
+        Assert.All(program.Context.Casts.States.GroupBy(s => s.Role), role => Assert.Equal(
+            role.Key == "master" ? program.Graph.LinearWeights.Order() : Enumerable.Range(0, parameters), role.Select(s => s.Parameter)));
+    }
+
     /// <summary>Scales per row or block are outputs of the cast and operands of the product; the cast is a kernel of its own, and there are no slots.</summary>
     [Theory]
     [InlineData("Rowwise", "scales per row, powers of two", "scales per row, powers of two")]
