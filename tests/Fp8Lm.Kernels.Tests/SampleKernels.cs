@@ -22,7 +22,7 @@ internal static class SampleKernels
     public static readonly ModelDefinition[] Coverage =
     [
         Parity.Models.Collage.Definition, Parity.Models.DropoutModel.Definition, Parity.Models.ElementwiseOps.Definition, Parity.Models.GateShapes.Definition, Parity.Models.GatedMqa.Definition, Parity.Models.GroupTails.Definition, Parity.Models.KeptLinears.Definition,
-        Parity.Models.Gemma.Definition, Parity.Models.GptJ.Definition, Parity.Models.LoopShapes.Definition, Parity.Models.OddNames.Definition,
+        Parity.Models.Gemma.Definition, Parity.Models.GptJ.Definition, Parity.Models.LoopShapes.Definition, Parity.Models.OddNames.Definition, Parity.Models.OwnNorms.Definition,
         Parity.Models.ReductionOps.Definition, Parity.Models.ViewOps.Definition,
     ];
 

@@ -67,7 +67,7 @@ internal sealed class GraphBuilder(Graph graph, Block block)
         }
 
         // Constants stand on the right, and products of constants meet: (x * 2) * 3 = x * 6.
-        if (xn && op is OpCode.Add or OpCode.Mul && xn)
+        if (xn && op is (OpCode.Add or OpCode.Mul))
         {
             (x, y, a, b, xn, yn) = (y, x, b, a, yn, xn);
         }
@@ -87,10 +87,7 @@ internal sealed class GraphBuilder(Graph graph, Block block)
 
     public Value Mul(Value x, Value y) => Binary(OpCode.Mul, x, y);
 
-    /// <summary>A factor of x that is a constant too becomes one with y.</summary>
-    public Value Mul(Value x, double y) => x.Op == OpCode.Mul && x.Node.Inputs[1].Op == OpCode.Constant
-        ? Mul(x.Node.Inputs[0], x.Node.Inputs[1].Node.Data.Number * y)
-        : Binary(OpCode.Mul, x, Constant(y));
+    public Value Mul(Value x, double y) => Binary(OpCode.Mul, x, Constant(y));
 
     public Value Div(Value x, Value y) => Binary(OpCode.Div, x, y);
 
@@ -156,10 +153,11 @@ internal sealed class GraphBuilder(Graph graph, Block block)
         return Expand(gradient, type);
     }
 
+    /// <summary>Whether the value is a number known here, and not one times or over a size, which is known when the program runs.</summary>
     public static bool IsNumber(Value value, out double number)
     {
         number = value.Node.Data.Number;
-        return value.Op == OpCode.Constant && value.Type.Rows == RowKind.Scalar && value.Node.Data.Divisor is null;
+        return value.Op == OpCode.Constant && value.Type.Rows == RowKind.Scalar && value.Node.Data is { Divisor: null, Extent: null };
     }
 
     /// <summary>
