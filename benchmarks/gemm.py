@@ -16,7 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 SHAPES = [("square-8k", 8192, 8192, 8192), ("7b-qkv-fprop", 8192, 12288, 4096), ("7b-proj-fprop", 8192, 4096, 4096), ("7b-fc-fprop", 8192, 16384, 4096),
           ("7b-out-fprop", 8192, 4096, 16384), ("7b-fc-wgrad", 16384, 4096, 8192), ("175b-fc-fprop", 4096, 49152, 12288), ("1.3b-fc-fprop", 16384, 8192, 2048),
           ("125m-fc-fprop", 32768, 3072, 768), ("125m-qkv-wgrad", 2304, 768, 32768), ("125m-head", 32768, 50304, 768)]
-FEW_TILES = [("125m-proj-wgrad", 768, 768, 32768), ("125m-fc-wgrad", 3072, 768, 32768), ("125m-out-wgrad", 768, 3072, 32768)]
+WGRADS = [("125m-proj-wgrad", 768, 768, 32768), ("125m-fc-wgrad", 3072, 768, 32768), ("125m-out-wgrad", 768, 3072, 32768),
+          ("1.3b-qkv-wgrad", 6144, 2048, 16384), ("1.3b-fc-wgrad", 8192, 2048, 16384), ("1.3b-proj-wgrad", 2048, 2048, 16384), ("7b-qkv-wgrad", 12288, 4096, 8192)]
 # Tails in every extent, groups of 32 columns that exist or not, one block of K, many.
 CASES = [(128, 192, 128), (256, 128, 256), (1000, 208, 144), (333, 96, 2048), (64, 1040, 528), (2304, 768, 4096), (640, 3072, 768), (192, 4000, 1024), (16, 16, 16)]
 # Split over K: one tile a cluster, tails in every extent and unequal shares of K, one row of tiles, more tiles than clusters.
@@ -186,7 +187,7 @@ def compile(m, n, k, form, promote, tile=None, library=None, split=None):
     return cubin.raw
 
 
-shapes = [s for s in SHAPES + FEW_TILES if not options.shapes or s[0] in options.shapes.split(",")]
+shapes = [s for s in SHAPES + WGRADS if not options.shapes or s[0] in options.shapes.split(",")]
 forms = [(f, p) for f in options.forms.split(",") for p in (False, True) if (p or not f.startswith("block")) and not (p and f.startswith("bf16"))]
 tiles_of = lambda form, promote: [0, 1, 2] if form.startswith("bf16") else ([3, 5, 6] if form.startswith("block") else [3, 4, 5, 6]) if promote else [2] if form.startswith("dgelu") else [1, 2]
 # Of those, the ones that can share K with other blocks.
