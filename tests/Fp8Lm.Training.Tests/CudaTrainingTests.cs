@@ -90,8 +90,8 @@ public sealed class CudaTrainingTests : IDisposable
         Assert.Equal(waiting.Casts, queued.Casts);
         Assert.All(queued.Casts, c => Assert.Equal(0, c.Numerics.NonFinite));
         Assert.All(
-            queued.Casts.Where(c => NumericsTests.IsSound(recipe, c)),
-            c => Assert.True(c.Numerics.SignalToNoise > 15 && c.Numerics.SignalToNoise < (NumericsTests.StateRoles.Contains(c.Role) ? 90 : 60), c.ToString()));
+            queued.Casts.Where(c => NumericsStateTests.IsSound(recipe, c)),
+            c => Assert.True(c.Numerics.SignalToNoise > 15 && c.Numerics.SignalToNoise < (NumericsStateTests.StateRoles.Contains(c.Role) ? 90 : 60), c.ToString()));
 
         // Every state in fewer than 32 bits, once a step, with all of its elements.
         CastInfo[] states = [.. Drawn.Definition.Program(recipe).Casts.Where(c => c.State is not null)];
@@ -262,7 +262,7 @@ public sealed class CudaTrainingTests : IDisposable
     }
 
     private static CastReport[] States(ArenaSession session) =>
-        [.. CastReport.Of(1, session.Plan, session.Read<CastStatistics>(session.Workspace(WorkspacePart.CastStatistics), session.Plan.CastSlots)).Where(r => NumericsTests.StateRoles.Contains(r.Role))];
+        [.. CastReport.Of(1, session.Plan, session.Read<CastStatistics>(session.Workspace(WorkspacePart.CastStatistics), session.Plan.CastSlots)).Where(r => NumericsStateTests.StateRoles.Contains(r.Role))];
 
     /// <summary>Stores of both back ends count the same, but for the last bit of the float32 arithmetic at the edges of underflow and saturation.</summary>
     private static void CountedAlike(CastReport[] expected, CastReport[] actual)

@@ -71,4 +71,21 @@ internal static class RunSettings
 
         void Add<T>(string name, T value) => settings.Add(name, string.Create(CultureInfo.InvariantCulture, $"{value}"));
     }
+
+    /// <summary>What a run is resumed with and was not begun with, as "name = old instead of new".</summary>
+    public static IEnumerable<string> Differences(IReadOnlyDictionary<string, string> before, IReadOnlyDictionary<string, string> now)
+    {
+        foreach ((string key, string value) in now)
+        {
+            if (!before.TryGetValue(key, out string? old) || old != value)
+            {
+                yield return $"{key} = {old ?? (key == Replicas ? "1" : "(unknown)")} instead of {value}";
+            }
+        }
+
+        if (before.TryGetValue(Replicas, out string? replicas) && !now.ContainsKey(Replicas))
+        {
+            yield return $"{Replicas} = {replicas} instead of 1";
+        }
+    }
 }

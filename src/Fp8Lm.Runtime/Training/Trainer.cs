@@ -132,7 +132,7 @@ public sealed class Trainer
             return false;
         }
 
-        foreach (string difference in Differences(state.Settings, Settings()))
+        foreach (string difference in RunSettings.Differences(state.Settings, Settings()))
         {
             observer.OnMessage($"{Path.GetFileName(path)} was trained with {difference}; the run goes on, but not as it would have without the break.");
         }
@@ -233,22 +233,6 @@ public sealed class Trainer
 
     /// <summary>Names and values of what decides the numbers of the run, besides model, sizes and recipe.</summary>
     internal IReadOnlyDictionary<string, string> Settings() => RunSettings.Describe(options, session, training.Fingerprint);
-
-    private static IEnumerable<string> Differences(IReadOnlyDictionary<string, string> before, IReadOnlyDictionary<string, string> now)
-    {
-        foreach ((string key, string value) in now)
-        {
-            if (!before.TryGetValue(key, out string? old) || old != value)
-            {
-                yield return $"{key} = {old ?? (key == RunSettings.Replicas ? "1" : "(unknown)")} instead of {value}";
-            }
-        }
-
-        if (before.TryGetValue(RunSettings.Replicas, out string? replicas) && !now.ContainsKey(RunSettings.Replicas))
-        {
-            yield return $"{RunSettings.Replicas} = {replicas} instead of 1";
-        }
-    }
 
     /// <summary>
     /// Queues as many steps as the device takes, but none behind a step after which weights are looked at; false when there is nothing left to do.
