@@ -4,7 +4,7 @@
 #                                            TEXT is files and folders, without any the API documentation of the SDK (9 MB)
 #   benchmarks/curve.sh run DIR [OUT]        on a machine with a Hopper GPU, NVRTC and python3 with PyTorch, with or without .NET; 3 GB of room in TMPDIR.
 #                                            OUT (DIR/out) gets curve.jsonl, curve.svg and curve.log; fails when a recipe is not within noise or a run is missing
-# RUNS (recipe:seed), PEERS and MORE (mode:seed, or mode:seed@seed for other batches than the weights' seed has) replace the built-in lists. PEERS trains beside
+# RUNS (recipe:seed; Current is TransformerEngineCurrent), PEERS and MORE (mode:seed, or mode:seed@seed for other batches than the weights' seed has) replace the built-in lists. PEERS trains beside
 # ours: the first is what ours is compared with, the others with its batches are the noise; MORE follows if time allows: the noise of seeds whose batches are
 # their own, too. RUNS takes Fp32, PEERS f32.
 # SETTINGS (key=value, by spaces) go to Fp8Lm.LossCurves prepare; DEVICE=cpu, SETTINGS="size=Tiny batch=4 sequence=64" is a trial without GPU.
