@@ -23,7 +23,7 @@ internal static class SampleKernels
     [
         Parity.Models.Collage.Definition, Parity.Models.DropoutModel.Definition, Parity.Models.ElementwiseOps.Definition, Parity.Models.GateShapes.Definition, Parity.Models.GatedMqa.Definition, Parity.Models.GroupTails.Definition, Parity.Models.KeptLinears.Definition,
         Parity.Models.Gemma.Definition, Parity.Models.GptJ.Definition, Parity.Models.LoopShapes.Definition, Parity.Models.OddNames.Definition, Parity.Models.OwnNorms.Definition,
-        Parity.Models.ReductionOps.Definition, Parity.Models.ViewOps.Definition,
+        Parity.Models.ReductionOps.Definition, Parity.Models.TwoStacks.Definition, Parity.Models.ViewOps.Definition,
     ];
 
     /// <summary>Distinct kernels of a model at one size with one recipe, as a session would compile them; those that cast to FP8 in both forms.</summary>

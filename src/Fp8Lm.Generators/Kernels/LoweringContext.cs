@@ -92,7 +92,7 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
     private string AddressOf(KernelProgram program, Storage place)
     {
         BufferSpec spec = Buffers.Buffers[place.Buffer];
-        string argument = $"s.Buffer({BufferName(place.Buffer)}, {IndexText(place.Index, program.Group.Block.Loop ?? spec.Loop)})";
+        string argument = $"s.Buffer({BufferName(place.Buffer)}, {IndexText(place.Index, spec.Loop)})";
         if (program.Group.Block.Phase == Phase.Head)
         {
             // The head sees full-length buffers through the window of its chunk.
