@@ -2,7 +2,7 @@ using Microsoft.CodeAnalysis;
 
 namespace Fp8Lm.Generators.Diagnostics;
 
-/// <content>FP8L03xx: shapes of operands; those up to 0315 are found by shape inference.</content>
+/// <content>FP8L03xx: shapes of operands; all but 0316 and 0317 are found by shape inference.</content>
 internal static partial class DiagnosticDescriptors
 {
     public static readonly DiagnosticDescriptor ElementwiseShapes = Error(
@@ -72,4 +72,8 @@ internal static partial class DiagnosticDescriptors
     public static readonly DiagnosticDescriptor ArgumentRange = Error(
         "FP8L0317", "Constant argument is out of range",
         "Argument '{0}' of {1} is {2}, but must be {3}");
+
+    public static readonly DiagnosticDescriptor NeedsTokens = Error(
+        "FP8L0318", "Op of tokens applied to weights alone",
+        "'{0}' works on values of tokens, but found {1}, which is made of weights alone. Use element-wise ops, sums and maxima there, or combine it with a value of tokens first.");
 }

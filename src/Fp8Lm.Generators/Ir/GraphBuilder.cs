@@ -113,6 +113,11 @@ internal sealed class GraphBuilder(Graph graph, Block block)
             x = x.Node.Inputs[0];
         }
 
+        if (!DimExpr.Product(shape).Equals(x.Type.Elements))
+        {
+            throw new InvalidOperationException($"{x} of {x.Type} has no shape [{string.Join(", ", shape.Select(d => d.ToString()))}]");
+        }
+
         return x.Type.Dims.SequenceEqual(shape) ? x : Node(OpCode.Reshape, [x], x.Type.With(shape));
     }
 
@@ -131,7 +136,9 @@ internal sealed class GraphBuilder(Graph graph, Block block)
     public Value Zeros(TensorType like, DimExpr columns) => Node(OpCode.Constant, [], like.With(like.Dims.Take(like.Dims.Count - 1).Concat([columns])).AsMask(false));
 
     /// <summary>The value, stretched to a type that it broadcasts to.</summary>
-    public Value Expand(Value x, TensorType type) => x.Type.Equals(type) ? x : Node(OpCode.Add, [x, Zeros(type, type.Columns)], type);
+    public Value Expand(Value x, TensorType type) => x.Type.Equals(type) ? x
+        : type.Equals(Broadcast(x.Type, type)) ? Node(OpCode.Add, [x, Zeros(type, type.Columns)], type)
+        : throw new InvalidOperationException($"{x} of {x.Type} does not stretch to {type}");
 
     /// <summary>
     /// A gradient in the shape of the value it belongs to: summed over a last axis that was stretched, stretched where it is narrower.

@@ -18,6 +18,7 @@ internal sealed class GraphConstruction
     private readonly List<CompileError> errors;
     private readonly Graph graph;
     private readonly Dictionary<int, Value> values = [];
+    private readonly Dictionary<(Block Body, Node Original), Node> copies = [];
 
     private GraphConstruction(ModelSpec spec, List<CompileError> errors)
     {
@@ -102,7 +103,8 @@ internal sealed class GraphConstruction
         List<(CarriedSpec Spec, Carry Carry)> carries = [];
         foreach (CarriedSpec carried in loop.Carried)
         {
-            if (!values.TryGetValue(carried.Initial, out Value initial))
+            // The value may be what another loop leaves behind, with nothing between the two.
+            if (Resolve(carried.Initial) is not { } initial)
             {
                 continue;
             }
@@ -122,7 +124,7 @@ internal sealed class GraphConstruction
 
         foreach ((CarriedSpec spec, Carry carry) in carries)
         {
-            if (!values.TryGetValue(spec.BodyResult, out Value result))
+            if (Resolve(spec.BodyResult) is not { } result)
             {
                 continue;
             }
@@ -145,7 +147,7 @@ internal sealed class GraphConstruction
 
     private readonly Dictionary<int, (Block Body, Carry Carry)> pendingOuts = [];
 
-    private Value? Resolve(int id, Block block)
+    private Value? Resolve(int id)
     {
         if (values.TryGetValue(id, out Value value))
         {
@@ -161,7 +163,29 @@ internal sealed class GraphConstruction
             return values[id] = node.Out();
         }
 
-        return null;
+        // An op with an error has no results, and so whatever reads them has none.
+        return errors.Count > 0 ? null : throw new InvalidOperationException($"value {id} is read before anything makes it");
+    }
+
+    /// <summary>
+    /// What a loop reads of values that are made of weights alone is computed once more in its body, where it is fused into what reads it: gradients of such values have tokens
+    /// and go straight to the weights, layer by layer.
+    /// </summary>
+    private Value Inside(GraphBuilder builder, Value value)
+    {
+        if (builder.Block.Loop is null || value.Node.Block == builder.Block || value.Type.Rows == RowKind.Token)
+        {
+            return value;
+        }
+
+        if (!copies.TryGetValue((builder.Block, value.Node), out Node? copy))
+        {
+            Value[] inputs = [.. value.Node.Inputs.Select(i => Inside(builder, i))];
+            copy = graph.Add(builder.Block, value.Op, inputs, [.. value.Node.Types], value.Node.Data, value.Node.Site, value.Node.Label);
+            copies.Add((builder.Block, value.Node), copy);
+        }
+
+        return copy.Out(value.Index);
     }
 
     private void BuildOp(GraphBuilder builder, OpSpec op)
@@ -173,7 +197,7 @@ internal sealed class GraphConstruction
             builder.Label = operand.Kind == OperandKind.Parameter ? Leaf(spec.Parameters[operand.Index].Path) : "";
             Value? value = operand.Kind switch
             {
-                OperandKind.Value => Resolve(operand.Index, builder.Block),
+                OperandKind.Value => Resolve(operand.Index) is { } found ? Inside(builder, found) : null,
                 OperandKind.Parameter => builder.Parameter(operand.Index, new TensorType(RowKind.Parameter, spec.Parameters[operand.Index].Shape)),
                 OperandKind.Tokens => builder.Node(OpCode.Tokens, [], new TensorType(RowKind.Token, [DimExpr.One])),
                 OperandKind.Labels => builder.Node(OpCode.Labels, [], new TensorType(RowKind.Token, [DimExpr.One])),

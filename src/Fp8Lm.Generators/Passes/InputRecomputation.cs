@@ -59,9 +59,11 @@ internal sealed class InputRecomputation
             return;
         }
 
-        // The kernel that has everything at hand is that of a reduction over the same values.
+        // The kernel that has everything at hand is that of a reduction over the same values. One that runs before the products have their other operands, for another use
+        // of these values, is not it: the products could not stand behind it.
         List<Value> whole = [.. ends.Where(e => e.Type.Rows == RowKind.Token && !e.Type.Columns.IsOne)];
-        Node? reduction = backward.Nodes.FirstOrDefault(n => n.Class == OpClass.RowReduction && n.Inputs[0].Type.Equals(value.Type) && whole.All(Within(n, backward).Contains));
+        int ready = products.SelectMany(p => p.Inputs).Max(i => backward.Nodes.IndexOf(i.Node));
+        Node? reduction = backward.Nodes.Skip(ready + 1).FirstOrDefault(n => n.Class == OpClass.RowReduction && n.Inputs[0].Type.Equals(value.Type) && whole.All(Within(n, backward).Contains));
         if (reduction is null || products.Any(p => Within(reduction, backward).Any(v => v.Node == p)))
         {
             return;

@@ -28,6 +28,10 @@ public sealed class ShapeDiagnosticTests
     [InlineData("return MergeHeads([|FP8L0310:Concat|](SplitHeads(x, Heads), x));", "")]
     [InlineData("return MergeHeads([|FP8L0314:Rotary|](SplitHeads(x, Heads), dims: 3));", "")]
     [InlineData("return MergeHeads([|FP8L0314:Rotary|](SplitHeads(x, Heads), dims: 32));", "")]
+    [InlineData("return x * [|FP8L0318:Softmax|](v);", "readonly Weight v = new(Width);")]
+    [InlineData("return [|FP8L0318:RmsNorm|](v * 2) + x;", "readonly Weight v = new(Width);")]
+    [InlineData("return Linear(x, fit) + [|FP8L0318:Linear|](Tanh(v), fit);", "readonly Weight v = new(Width);")]
+    [InlineData("return x + [|FP8L0318:Concat|](v, v);", "readonly Weight v = new(Width / 2);")]
     public Task Shapes(string body, string members) => DiagnosticTest.VerifyBody("x = Run2(x); return Linear(x, fit);\n}\nTensor Run2(Tensor x) {" + body, members + "readonly Weight fit = new(Width, Width);");
 
     [Fact]

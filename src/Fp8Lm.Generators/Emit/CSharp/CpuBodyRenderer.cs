@@ -95,7 +95,7 @@ internal sealed class CpuBodyRenderer(SourceWriter w, KernelProgram program)
 
         foreach (RowOutput output in stage.Outputs.OfType<RowOutput>())
         {
-            w.Line($"{output.Param.Name}[{CpuText.Base(output.Access, program, null)}] = {output.Operand};");
+            w.Line($"{output.Param.Name}[{CpuText.Base(output.Access, program, null)}] = {CpuText.Stored(output.Param, output.Operand)};");
         }
 
         foreach (Reduction reduction in stage.Reductions)

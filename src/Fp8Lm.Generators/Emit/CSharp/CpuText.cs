@@ -44,6 +44,14 @@ internal static class CpuText
         _ => $"BFloat16.ToSingle({element})",
     };
 
+    /// <summary>A float as one stored element.</summary>
+    public static string Stored(KernelParam param, string value) => param.Type switch
+    {
+        ElementType.F32 => value,
+        ElementType.F16 => $"Float16.FromSingle({value})",
+        _ => $"BFloat16.FromSingle({value})",
+    };
+
     public static string N(int number) => number.ToString(CultureInfo.InvariantCulture);
 
     public static string Number(double number)

@@ -154,7 +154,7 @@ internal sealed class CudaRowRenderer : CudaRowText
         RowStatements(final);
         foreach (RowOutput output in final.Outputs.OfType<RowOutput>())
         {
-            W.Line($"if (at.leads) {output.Param.Name}[{CudaText.Index(output.Access, Program, null, "0")}] = {output.Operand};");
+            W.Line($"if (at.leads) {output.Param.Name}[{CudaText.Index(output.Access, Program, null, "0")}] = {CudaText.Stored(output.Param, output.Operand)};");
         }
 
         List<Output> outputs = [.. final.Outputs.Where(o => o is not RowOutput)];

@@ -328,7 +328,7 @@ internal sealed class CudaSlabRenderer : CudaRowText
         Recall(final, own: true);
         foreach (RowOutput output in final.Outputs.OfType<RowOutput>())
         {
-            W.Line($"if (at.leads && at.active(batch, i)) {output.Param.Name}[{CudaText.Index(output.Access, Program, null, "0")}] = {output.Operand};");
+            W.Line($"if (at.leads && at.active(batch, i)) {output.Param.Name}[{CudaText.Index(output.Access, Program, null, "0")}] = {CudaText.Stored(output.Param, output.Operand)};");
         }
 
         OpenPacks("if (at.active(batch, i) && at.inside(c0))");

@@ -58,6 +58,9 @@ internal static class CudaText
         return float.IsInfinity((float)number) ? (number > 0 ? "" : "-") + "__int_as_float(0x7f800000)" : text.Contains('.') || text.Contains('E') ? text + "f" : text + ".0f";
     }
 
+    /// <summary>A float as one stored element.</summary>
+    public static string Stored(KernelParam param, string value) => param.Type == ElementType.F32 ? value : $"fp8lm::encode<{Type(param.Type)}>({value})";
+
     public static string Constant(NodeData data)
     {
         if (data.Extent is null && data.Divisor is null)

@@ -10,7 +10,7 @@ internal static class LinearRules
         Value x = c[0], w = c[1];
         if (x.Type.Rows != RowKind.Token || x.Type.Mask)
         {
-            return c.Fail("FP8L0315", "linear");
+            return c.FailUnlessTokens(x);
         }
 
         if (!c.IsMatrix(1))

@@ -11,14 +11,14 @@ internal static class NormRules
     public static Value[]? RmsNorm(OpContext c) => Norm(c, OpCode.RmsNorm, statistics: 1);
 
     public static Value[]? Softmax(OpContext c) =>
-        c[0].Type.Mask || c[0].Type.Rows != RowKind.Token ? c.Fail("FP8L0315", "softmax") : [c.Builder.Node(OpCode.Softmax, [c[0]], c[0].Type)];
+        c[0].Type.Mask || c[0].Type.Rows != RowKind.Token ? c.FailUnlessTokens(c[0]) : [c.Builder.Node(OpCode.Softmax, [c[0]], c[0].Type)];
 
     private static Value[]? Norm(OpContext c, OpCode op, int statistics)
     {
         Value x = c[0];
         if (x.Type.Rows != RowKind.Token || x.Type.Mask)
         {
-            return c.Fail("FP8L0315", c.Op.Op);
+            return c.FailUnlessTokens(x);
         }
 
         for (int i = 1; i < c.Operands.Count; i++)

@@ -28,6 +28,9 @@ internal sealed class OpContext(GraphBuilder builder, OpSpec op, IReadOnlyList<V
         return null;
     }
 
+    /// <summary>Reports an operand that is a mask or has no tokens to an op that works on values of tokens.</summary>
+    public Value[]? FailUnlessTokens(Value value) => value.Type.Mask ? Fail("FP8L0315", Op.Op) : Fail("FP8L0318", Op.Op, value.Type.Features());
+
     public Value[]? Unary(Func<GraphBuilder, Value, Value> make) =>
         this[0].Type.Mask ? Fail("FP8L0315", Op.Op) : [make(Builder, this[0])];
 

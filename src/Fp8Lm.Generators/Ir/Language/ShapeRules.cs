@@ -15,7 +15,7 @@ internal static class ShapeRules
 
     public static Value[]? Slice(OpContext c) =>
         c[0].Type.Rows != RowKind.Token || c[0].Type.Mask
-            ? c.Fail("FP8L0315", "slice")
+            ? c.FailUnlessTokens(c[0])
             : [c.Builder.Slice(c[0], c.Dim("start") ?? DimExpr.Zero, c.Dim("length") ?? c[0].Type.Columns)];
 
     public static Value[]? Concat(OpContext c)
@@ -24,7 +24,7 @@ internal static class ShapeRules
         {
             if (part.Type.Rows != RowKind.Token || part.Type.Mask)
             {
-                return c.Fail("FP8L0315", "concat");
+                return c.FailUnlessTokens(part);
             }
 
             if (part.Type.Dims.Count != c[0].Type.Dims.Count || !part.Type.Dims.Take(part.Type.Dims.Count - 1).SequenceEqual(c[0].Type.Dims.Take(part.Type.Dims.Count - 1)))

@@ -45,16 +45,15 @@ internal static partial class VjpRules
         [OpCode.CarryIn] = _ => { },
         [OpCode.CarryOut] = _ => { },
 
-        [OpCode.RowSum] = c => c.Add(0, c.B.Expand(c.Dy, c.X().Type)),
-        // Ties share nothing: every element equal to the maximum gets the gradient, as a select does.
-        [OpCode.RowMax] = c => c.Add(0, c.B.Select(c.B.Binary(OpCode.Equal, c.X(), c.Y), c.Dy, c.B.Constant(0))),
+        [OpCode.RowSum] = c => c.Add(0, c.B.Expand(Narrowed(c), new TensorType(c.Dy.Type.Rows, c.X().Type.Dims))),
+        [OpCode.RowMax] = Maximum,
 
         [OpCode.LayerNorm] = LayerNorm,
         [OpCode.RmsNorm] = RmsNorm,
         [OpCode.Softmax] = c => c.Add(0, c.B.Mul(c.Y, c.B.Sub(c.Dy, c.B.RowSum(c.B.Mul(c.Dy, c.Y))))),
         [OpCode.Rotary] = c => c.Add(0, c.B.Node(OpCode.Rotary, [c.Dy], c.Dy.Type, c.Node.Data with { Number2 = -c.Node.Data.Number2 })),
 
-        [OpCode.Reshape] = c => c.Add(0, c.B.Reshape(c.Dy, c.X().Type.Dims)),
+        [OpCode.Reshape] = c => c.Add(0, c.B.Reshape(Narrowed(c), c.X().Type.Dims)),
         [OpCode.Slice] = c => c.AddPart(0, c.Node.Data.Extent!, c.Dy),
         [OpCode.Concat] = Concat,
 
@@ -71,6 +70,12 @@ internal static partial class VjpRules
 
     /// <summary>Statistics outputs of norms and attention carry no gradient of their own.</summary>
     public static bool UsesGradientOf(OpCode op, int output) => output == 0;
+
+    /// <summary>
+    /// The gradient with the value's own features. What is made of weights alone has one per token, as wide as what the value was stretched to, until the weight is reached: ops
+    /// between elements of one value need its sum over what was stretched.
+    /// </summary>
+    private static Value Narrowed(VjpContext c) => c.B.ReduceTo(c.Dy, new TensorType(c.Dy.Type.Rows, c.Y.Type.Dims));
 
     private static void Both(VjpContext c, Value x, Value y)
     {
@@ -92,6 +97,18 @@ internal static partial class VjpRules
 
     private static void Choose(VjpContext c, Value first) =>
         Both(c, c.B.Select(first, c.Dy, c.B.Constant(0)), c.B.Select(first, c.B.Constant(0), c.Dy));
+
+    /// <summary>
+    /// Elements equal to the maximum share the gradient. The maximum is taken anew from the values that are compared with it: forward's is one of values that had not been rounded
+    /// to 16 bits yet, and no element that was stored may be equal to it.
+    /// </summary>
+    private static void Maximum(VjpContext c)
+    {
+        GraphBuilder b = c.B;
+        Value largest = b.Binary(OpCode.Equal, c.X(), b.RowMax(c.X()));
+        Value share = b.Div(Narrowed(c), b.RowSum(b.Select(largest, b.Constant(1), b.Constant(0))));
+        c.Add(0, b.Select(largest, share, b.Constant(0)));
+    }
 
     /// <summary>dx = rstd (dy - mean(dy) - xhat mean(dy xhat)); gain and bias are separate element-wise ops.</summary>
     private static void LayerNorm(VjpContext c)
