@@ -17,8 +17,6 @@ namespace Fp8Lm.Parity.Tests;
 /// <summary>Autodiff against finite differences, and every pass against the graph before it, all in float64.</summary>
 public sealed class GraphTests
 {
-    private const double Step = 2e-5;
-
     public static TheoryData<string> Models => [.. ModelSources.Names];
 
     public static TheoryData<string, string> Recipes =>
@@ -26,7 +24,7 @@ public sealed class GraphTests
 
     /// <summary>
     /// Every instance of every weight along one random direction through all of its elements, and along one element: the slope by central
-    /// differences equals the gradient's projection. Truncation is below 1e-9 and rounding below 1e-10, both absolute.
+    /// differences equals the gradient's projection.
     /// </summary>
     [Theory]
     [MemberData(nameof(Models))]
@@ -41,18 +39,14 @@ public sealed class GraphTests
         {
             for (int layer = 0; layer < gradients[p].Length; layer++)
             {
-                ulong key = CounterRandom.Key(3, problem.Name(p, layer));
                 double[] weights = problem.Weights[p][layer], gradient = gradients[p][layer];
-                double[] direction = [.. weights.Select((_, i) => CounterRandom.NormalPair(key, (ulong)i).First)];
-                double length = Math.Sqrt(direction.Sum(d => d * d));
-                direction = [.. direction.Select(d => d / length)];
-                int element = (int)(CounterRandom.Mix(key, 77) % (ulong)weights.Length);
-                Compare("direction", direction);
+                int element = (int)(CounterRandom.Mix(CounterRandom.Key(3, problem.Name(p, layer)), 77) % (ulong)weights.Length);
+                Compare("direction", DifferenceQuotient.Direction(problem.Name(p, layer), weights.Length));
                 Compare($"[{element}]", [.. weights.Select((_, i) => i == element ? 1.0 : 0)]);
 
                 void Compare(string what, double[] along)
                 {
-                    double expected = Slope(forward, problem, weights, along), actual = along.Zip(gradient, (a, g) => a * g).Sum();
+                    double expected = DifferenceQuotient.Along(forward, problem, [(weights, along)]), actual = along.Zip(gradient, (a, g) => a * g).Sum();
                     if (!(Math.Abs(expected - actual) <= (1e-6 * Math.Abs(expected)) + 2e-9))
                     {
                         wrong.Add($"{problem.Name(p, layer)} {what}: difference quotient {expected:R}, gradient {actual:R}");
@@ -115,24 +109,5 @@ public sealed class GraphTests
         IEnumerable<string> used = ModelSources.Names.SelectMany(m => ModelSources.Spec(m).Forward)
             .SelectMany(s => s is LoopSpec loop ? loop.Body.AsEnumerable() : [s]).OfType<OpSpec>().Select(o => o.Op).Distinct();
         Assert.Equal([], LanguageOps.Keys.Except(used));
-    }
-
-    /// <summary>Central difference of fourth order.</summary>
-    private static double Slope(Graph forward, Problem problem, double[] weights, double[] along)
-    {
-        double[] kept = [.. weights];
-        double At(double distance)
-        {
-            for (int i = 0; i < weights.Length; i++)
-            {
-                weights[i] = kept[i] + (distance * along[i]);
-            }
-
-            return GraphInterpreter.Run(forward, problem).Loss;
-        }
-
-        double slope = ((8 * (At(Step) - At(-Step))) - (At(2 * Step) - At(-2 * Step))) / (12 * Step);
-        kept.CopyTo(weights, 0);
-        return slope;
     }
 }

@@ -67,8 +67,13 @@ internal sealed class BodyBuilder
         foreach (Value store in stores)
         {
             Storage place = context.Buffers.Places[store];
+            if (place.Transposed)
+            {
+                throw new InvalidOperationException($"{store.Node} would copy transposed codes row by row in {Group}");
+            }
+
             KernelParam param = context.Buffer(program, store, place, write: true);
-            string operand = Operand(store);
+            string operand = store.Type.Mask ? MaskAsNumber(store) : Operand(store);
             Access access = context.AccessOf(store, place, program.Space);
             stage.Outputs.Add(RowScalar(store) ? new RowOutput(operand, param, access) : new StoreOutput(operand, param, access));
         }
@@ -194,9 +199,9 @@ internal sealed class BodyBuilder
 
         if (IsLoaded(value))
         {
-            names[value] = name = Fresh("x");
+            name = Fresh("x");
             statements.Add(Load(name, value, null));
-            return name;
+            return names[value] = value.Type.Mask ? NumberAsMask(value, name, statements) : name;
         }
 
         if (value.Op == OpCode.Cast)
@@ -236,6 +241,33 @@ internal sealed class BodyBuilder
         return name;
     }
 
+    /// <summary>Masks are 1 and 0 in memory: the bits of a register's mask are a NaN, which no float format keeps.</summary>
+    private string MaskAsNumber(Value mask)
+    {
+        string operand = Operand(mask);
+        List<Statement> statements = RowScalar(mask) ? stage.Row : stage.Columns;
+        string one = Number(1, statements), zero = Number(0, statements), name = Fresh("v");
+        statements.Add(new OpStatement(name, Synthetic(OpCode.Select, mask.Type.AsMask(false), mask.Node.Block), [operand, one, zero]));
+        return name;
+    }
+
+    private string NumberAsMask(Value mask, string number, List<Statement> statements)
+    {
+        string zero = Number(0, statements), name = Fresh("v");
+        statements.Add(new OpStatement(name, Synthetic(OpCode.Less, mask.Type, mask.Node.Block), [zero, number]));
+        return name;
+    }
+
+    private string Number(double number, List<Statement> statements)
+    {
+        string name = Fresh("k");
+        statements.Add(new ConstantStatement(name, new NodeData { Number = number }));
+        return name;
+    }
+
+    /// <summary>An op of this kernel alone.</summary>
+    private static Node Synthetic(OpCode op, TensorType type, Block block) => new(-1, op, [], [type], NodeData.None, block, -1);
+
     /// <summary>The accumulator of a product whose operands have a scale per row: times that of its row, times that of its column.</summary>
     private string Scaled(Value product, GroupScales scales)
     {
@@ -245,7 +277,7 @@ internal sealed class BodyBuilder
         string row = Fresh("x"), column = Fresh("x"), half = Fresh("v"), name = Fresh("v");
         stage.Row.Add(new LoadStatement(row, scales.A, ofRow, null, null));
         stage.Columns.Add(new LoadStatement(column, scales.B, new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, DimExpr.Zero, true), null, null));
-        Node multiply = new(-1, OpCode.Mul, [], [product.Type], NodeData.None, product.Node.Block, -1);
+        Node multiply = Synthetic(OpCode.Mul, product.Type, product.Node.Block);
         stage.Columns.Add(new OpStatement(half, multiply, ["acc", row]));
         stage.Columns.Add(new OpStatement(name, multiply, [half, column]));
         return name;

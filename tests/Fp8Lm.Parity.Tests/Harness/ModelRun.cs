@@ -29,7 +29,7 @@ internal sealed class ModelRun : IDisposable
     {
         this.pool = pool;
         this.problem = problem;
-        Definition = DefinitionOf(problem.Spec.Name);
+        Definition = problem.Definition ?? DefinitionOf(problem.Spec.Name);
         Program = Definition.Program(recipe);
         DimBinding dims = new([problem.MicroBatch, problem.Sequence, .. problem.Size.Values]);
         MemoryPlan plan = MemoryPlan.Create(Definition, Program, dims, checkpointing);

@@ -31,6 +31,9 @@ internal sealed class Problem
 
     public ModelSpec Spec { get; }
 
+    /// <summary>The emitted program, if it is not one of Fp8Lm.Parity.Models.</summary>
+    public ModelDefinition? Definition { get; init; }
+
     public SizeSpec Size { get; }
 
     public int MicroBatch { get; }

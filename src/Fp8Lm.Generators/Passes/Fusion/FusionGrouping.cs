@@ -29,6 +29,12 @@ internal sealed class FusionGrouping
     {
         FusionGrouping grouping = new(graph);
         grouping.Group();
+        // The kernel writes its row sums whether or not a gradient (none passes through a comparison) reads them.
+        foreach (Node attention in grouping.plan.Groups.Select(g => g.Anchor).OfType<Node>().Where(a => a.Op == OpCode.Attention))
+        {
+            grouping.Store(attention.Out(1));
+        }
+
         // Values that all their readers compute for themselves leave kernels behind that write nothing.
         grouping.plan.Groups.RemoveAll(g => g.Anchor is null && g.Stores.Count == 0 && g.Members.All(m => m.Class is OpClass.Elementwise or OpClass.RowReduction));
         return grouping.plan;

@@ -120,7 +120,8 @@ internal static class CastPlacement
 
     private static void DistributeOverConcat(Graph graph) => new Rewriter(graph).Run((b, node) =>
     {
-        if (!Moves(node) && node.Op != OpCode.AccumulateColumnSum)
+        // What a loop carries has to be one value in one slot, which the cast of the whole can write and casts of parts cannot.
+        if ((!Moves(node) && node.Op != OpCode.AccumulateColumnSum) || (node.Op == OpCode.Quantize && IsCarried(graph, node)))
         {
             return null;
         }
@@ -136,12 +137,18 @@ internal static class CastPlacement
             return null;
         }
 
-        List<Node> parts = [.. concat.Node.Inputs.Select(p => b.Node(node.Op, [p], [.. node.Types.Select(t => t.Rows == RowKind.Scalar ? t : p.Type)], node.Data))];
+        HashSet<Value> seen = [];
+        List<Node> parts = [.. concat.Node.Inputs.Select(p => b.Node(node.Op, [node.Op != OpCode.Quantize || seen.Add(Root(p)) ? p : Again(b, p)], [.. node.Types.Select(t => t.Rows == RowKind.Scalar ? t : p.Type)], node.Data))];
         return node.Op == OpCode.Amax
             ? [parts[0].Out()]
             : [.. Enumerable.Range(0, node.Types.Count).Select(i =>
                 b.Node(OpCode.Concat, [.. parts.Select(p => p.Out(i))], node.Types[i], node.Data with { Transposed = i == 1 && node.Op == OpCode.Quantize, Index = node.Op == OpCode.ColumnSum ? 1 : -1 }))];
     });
+
+    /// <summary>A part that occurs twice is cast twice, once for each place: codes are not copied, and their transposed copy could not be, row by row.</summary>
+    private static Value Again(GraphBuilder b, Value part) => b.Node(OpCode.Cast, [part], part.Type, new NodeData { Index = b.Graph.NodeCount });
+
+    private static bool IsCarried(Graph graph, Node cast) => graph.Blocks.SelectMany(b => b.Carries).Any(c => c.Initial.Node == cast || c.Result.Node == cast);
 
     /// <summary>Column sums of the parts go to their own ranges of the gradient.</summary>
     private static Value[]? Accumulate(GraphBuilder b, Node node)

@@ -7,7 +7,7 @@ namespace Fp8Lm.Generators.Passes.Precision;
 
 /// <summary>
 /// Slices and concatenations are views: parts are written and read in place. Where memory cannot be laid out like that (a part that
-/// belongs to two wholes, a slice of heads read as one flat row) a copy is made explicit.
+/// belongs to two wholes or to another block, a slice of heads read as one flat row) a copy is made explicit.
 /// </summary>
 internal static class ViewCopies
 {
@@ -25,7 +25,8 @@ internal static class ViewCopies
     private static Value[]? Own(GraphBuilder b, Node node, HashSet<Value> taken)
     {
         bool heads = node.Types[0].Dims.Count > 1;
-        Value[] parts = [.. node.Inputs.Select(p => Computed(p) && !heads && taken.Add(Peel(p)) ? p : Copy(b, p))];
+        // A value of another block has a place of its own: outside a loop there is one, inside one a layer.
+        Value[] parts = [.. node.Inputs.Select(p => Computed(p) && !heads && Peel(p).Node.Block == node.Block && taken.Add(Peel(p)) ? p : Copy(b, p))];
         if (!parts.SequenceEqual(node.Inputs))
         {
             node.Inputs = parts;
