@@ -235,7 +235,9 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
         TensorType type = value.Type;
         if (type.Rows == RowKind.Parameter)
         {
-            return new Access(AccessBase.None, DimExpr.Zero, place.Offset, place.OuterPitch, true);
+            return IsNumberOfRow(type, space)
+                ? new Access(AccessBase.None, DimExpr.Zero, place.Offset, type.Elements.IsOne ? DimExpr.Zero : DimExpr.One, false)
+                : new Access(AccessBase.None, DimExpr.Zero, place.Offset, place.OuterPitch, true);
         }
 
         AccessBase start = type.Rows == RowKind.Position && space.Rows == RowKind.Token ? AccessBase.Position : AccessBase.Token;
@@ -264,7 +266,7 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
     /// <summary>How a kernel reads a weight that broadcasts over its space.</summary>
     public Access WeightAccess(TensorType weight, Space space)
     {
-        if (space.Rows == RowKind.Parameter)
+        if (space.Rows == RowKind.Parameter && !IsNumberOfRow(weight, space))
         {
             return new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, space.Columns, true);
         }
@@ -282,6 +284,9 @@ internal sealed class LoweringContext(Graph graph, FusionPlan fusion, BufferPlan
         bool outer = !space.Outer.IsOne && weight.Elements.Equals(space.Outer * space.Columns);
         return new Access(AccessBase.None, DimExpr.Zero, DimExpr.Zero, outer ? space.Columns : DimExpr.Zero, true);
     }
+
+    /// <summary>One number for all columns: read once, outside the sweep over them.</summary>
+    private static bool IsNumberOfRow(TensorType type, Space space) => type.Columns.IsOne && !space.Columns.IsOne;
 
     /// <summary>Whether the logits depend on a kernel of the head.</summary>
     public bool FeedsLogits(KernelProgram program)
