@@ -21,7 +21,7 @@ internal static class SampleKernels
     /// <summary>Models that have between them every op, every form of loop and odd names.</summary>
     public static readonly ModelDefinition[] Coverage =
     [
-        Parity.Models.Collage.Definition, Parity.Models.DenseExperts.Definition, Parity.Models.Funnel.Definition, Parity.Models.LoopChain.Definition,
+        Parity.Models.Collage.Definition, Parity.Models.DenseExperts.Definition, Parity.Models.Funnel.Definition, Parity.Models.LoopChain.Definition, Parity.Models.RowValues.Definition,
         Parity.Models.WeightValues.Definition, Parity.Models.DropoutModel.Definition, Parity.Models.ElementwiseOps.Definition, Parity.Models.GateShapes.Definition, Parity.Models.GatedMqa.Definition, Parity.Models.GroupTails.Definition, Parity.Models.KeptLinears.Definition,
         Parity.Models.Gemma.Definition, Parity.Models.GptJ.Definition, Parity.Models.LoopShapes.Definition, Parity.Models.OddNames.Definition, Parity.Models.OwnNorms.Definition,
         Parity.Models.ReductionOps.Definition, Parity.Models.TwoStacks.Definition, Parity.Models.ViewOps.Definition,

@@ -24,6 +24,12 @@ __device__ __forceinline__ void run_f32(const float* a, i64 a_pitch, const float
 {
     epilogue::begin(e);
     constexpr int kDepth = 16;
+    if (k < kDepth)
+    {
+        // A single step whose length ptxas knows is taken out of its loop, where its loads need more registers than there are. Folded away for every longer K.
+        asm volatile("" : "+r"(k));
+    }
+
     __shared__ alignas(16) float tile_a[kDepth][Config::kTileM + 4];
     __shared__ alignas(16) float tile_b[kDepth][Config::kTileN + 4];
     const int lane = threadIdx.x % kWarpSize, warp = threadIdx.x / kWarpSize;
