@@ -1,4 +1,3 @@
-using System.Collections.Generic;
 using System.Linq;
 using Fp8Lm.Cuda;
 using Fp8Lm.Cuda.Jit;

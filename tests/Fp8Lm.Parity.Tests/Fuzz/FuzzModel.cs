@@ -8,6 +8,7 @@ using Fp8Lm.Execution;
 using Fp8Lm.Generators;
 using Fp8Lm.Generators.Frontend;
 using Fp8Lm.Generators.Model;
+using Fp8Lm.Parity.Tests.Harness;
 using Fp8Lm.Parity.Tests.Reference;
 using Microsoft.CodeAnalysis;
 using Microsoft.CodeAnalysis.CSharp;
@@ -18,35 +19,32 @@ namespace Fp8Lm.Parity.Tests.Fuzz;
 /// <summary>A model compiled from text in this process: what the front end read, and the program that the generator wrote.</summary>
 internal sealed record FuzzModel(string Text, ModelSpec Spec, ModelDefinition Definition)
 {
-    private static readonly CSharpParseOptions Parsing = new(LanguageVersion.Preview);
-
-    private static readonly Lazy<MetadataReference[]> References = new(() =>
-    [
-        .. ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator)
-            .Where(p => Path.GetFileName(p) is var name && (name.StartsWith("System.", StringComparison.Ordinal) || name is "netstandard.dll" or "mscorlib.dll" or "Fp8Lm.Attributes.dll" or "Fp8Lm.Runtime.dll"))
-            .Select(p => MetadataReference.CreateFromFile(p)),
-    ]);
+    private const string DeadWeight = "FP8L0201";
+    private const int Attempts = 20;
 
     /// <summary>Random model <paramref name="seed"/>. What has weights that do not reach the loss is no model, so the next attempt counts.</summary>
     public static FuzzModel Compile(int seed)
     {
         for (int attempt = 0; ; attempt++)
         {
-            try
+            (FuzzModel? model, string text, List<CompileError> errors) = Compile(RandomModel.Text(seed, attempt), "Fuzz" + seed);
+            if (model is not null)
             {
-                return Compile(RandomModel.Text(seed, attempt), "Fuzz" + seed);
+                return model;
             }
-            catch (InvalidOperationException e) when (attempt < 20 && e.Message.StartsWith("FP8L0201", StringComparison.Ordinal))
+
+            if (attempt == Attempts || errors.Any(e => e.Code != DeadWeight))
             {
+                throw new InvalidOperationException(string.Join('\n', errors.Select(e => e.Code + " " + string.Join(", ", e.Arguments))) + "\n" + text);
             }
         }
     }
 
-    /// <exception cref="InvalidOperationException">The text is not a model, or what the generator wrote does not compile.</exception>
-    private static FuzzModel Compile(string text, string type)
+    /// <exception cref="InvalidOperationException">What the generator wrote does not compile.</exception>
+    private static (FuzzModel? Model, string Text, List<CompileError> Errors) Compile(string text, string type)
     {
         CSharpCompilation models = CSharpCompilation.Create(
-            type, [CSharpSyntaxTree.ParseText(text, Parsing, type + ".cs")], References.Value,
+            type, [CSharpSyntaxTree.ParseText(text, ModelSources.Parsing, type + ".cs")], ModelSources.References,
             new CSharpCompilationOptions(OutputKind.DynamicallyLinkedLibrary, allowUnsafe: true, optimizationLevel: OptimizationLevel.Release, nullableContextOptions: NullableContextOptions.Enable));
         string name = RandomModel.Namespace + "." + type;
         ReadResult read = ModelReader.Read(models.GetTypeByMetadataName(name)!, models, CancellationToken.None);
@@ -58,17 +56,18 @@ internal sealed record FuzzModel(string Text, ModelSpec Spec, ModelDefinition De
 
         if (errors.Count > 0)
         {
-            throw new InvalidOperationException(string.Join('\n', errors.Select(e => e.Code + " " + string.Join(", ", e.Arguments))) + "\n" + text);
+            return (null, text, errors);
         }
 
-        CSharpGeneratorDriver.Create([new Fp8ModelGenerator().AsSourceGenerator()], parseOptions: Parsing)
+        CSharpGeneratorDriver.Create([new Fp8ModelGenerator().AsSourceGenerator()], parseOptions: ModelSources.Parsing)
             .RunGeneratorsAndUpdateCompilation(models, out Compilation generated, out var diagnostics);
         Check(text, diagnostics);
         using MemoryStream stream = new();
         EmitResult emitted = generated.Emit(stream);
         Check(text, emitted.Diagnostics);
         Type loaded = Assembly.Load(stream.ToArray()).GetType(name)!;
-        return new FuzzModel(text, read.Spec!, (ModelDefinition)loaded.GetProperty("Definition", BindingFlags.Public | BindingFlags.Static)!.GetValue(null)!);
+        ModelDefinition definition = (ModelDefinition)loaded.GetProperty("Definition", BindingFlags.Public | BindingFlags.Static)!.GetValue(null)!;
+        return (new FuzzModel(text, read.Spec!, definition), text, errors);
     }
 
     /// <summary>Numbers for it.</summary>

@@ -21,6 +21,17 @@ internal static class ModelSources
     public static IEnumerable<string> Names { get; } =
         typeof(ModelSources).Assembly.GetManifestResourceNames().Select(n => Path.GetFileNameWithoutExtension(n)).Order(StringComparer.Ordinal);
 
+    /// <summary>How models are parsed.</summary>
+    public static CSharpParseOptions Parsing { get; } = new(LanguageVersion.Preview);
+
+    /// <summary>What models and the programs made of them refer to.</summary>
+    public static IReadOnlyList<MetadataReference> References { get; } =
+    [
+        .. ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator)
+            .Where(p => Path.GetFileName(p) is var name && (name.StartsWith("System.", StringComparison.Ordinal) || name is "netstandard.dll" or "mscorlib.dll" or "Fp8Lm.Attributes.dll" or "Fp8Lm.Runtime.dll"))
+            .Select(p => MetadataReference.CreateFromFile(p)),
+    ];
+
     public static ModelSpec Spec(string model) => Specs.GetOrAdd(model, static name => new Lazy<ModelSpec>(() => Read(name))).Value;
 
     private static ModelSpec Read(string model)
@@ -33,12 +44,8 @@ internal static class ModelSources
 
     private static CSharpCompilation Compile()
     {
-        CSharpParseOptions options = new(LanguageVersion.Preview);
-        SyntaxTree[] trees = [.. typeof(ModelSources).Assembly.GetManifestResourceNames().Select(n => CSharpSyntaxTree.ParseText(Text(n), options, n))];
-        IEnumerable<MetadataReference> references = ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator)
-            .Where(p => Path.GetFileName(p) is var name && (name.StartsWith("System.", StringComparison.Ordinal) || name is "netstandard.dll" or "mscorlib.dll" or "Fp8Lm.Attributes.dll"))
-            .Select(p => MetadataReference.CreateFromFile(p));
-        return CSharpCompilation.Create("Models", trees, references, new CSharpCompilationOptions(OutputKind.DynamicallyLinkedLibrary, nullableContextOptions: NullableContextOptions.Enable));
+        SyntaxTree[] trees = [.. typeof(ModelSources).Assembly.GetManifestResourceNames().Select(n => CSharpSyntaxTree.ParseText(Text(n), Parsing, n))];
+        return CSharpCompilation.Create("Models", trees, References, new CSharpCompilationOptions(OutputKind.DynamicallyLinkedLibrary, nullableContextOptions: NullableContextOptions.Enable));
     }
 
     private static string Text(string resource)
